@@ -1,0 +1,53 @@
+// A value that can be reached only while its lock is held, so data and lock cannot come apart.
+//
+//   Guarded<Inbox> inbox;
+//   inbox.lock()->push_back(event);                       // for the length of the statement
+//   auto held = inbox.lock();                             // for the length of the scope
+//   held.wait_until(changed, deadline, [&] { return !held->empty(); });
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+namespace fastmqttd {
+
+template <class T>
+class Guarded {
+ public:
+  template <class... Args>
+  explicit Guarded(Args&&... args) : value_(std::forward<Args>(args)...) {}
+
+  class Locked {
+   public:
+    T* operator->() { return value_; }
+    T& operator*() { return *value_; }
+
+    template <class Predicate>
+    void wait(std::condition_variable& changed, Predicate predicate) {
+      changed.wait(lock_, predicate);
+    }
+    // Returns what `predicate` says at the end.
+    template <class TimePoint, class Predicate>
+    bool wait_until(std::condition_variable& changed, TimePoint deadline, Predicate predicate) {
+      return changed.wait_until(lock_, deadline, predicate);
+    }
+    void unlock() { lock_.unlock(); }
+    void relock() { lock_.lock(); }
+
+   private:
+    friend class Guarded;
+    Locked(std::mutex& mutex, T& value) : lock_(mutex), value_(&value) {}
+
+    std::unique_lock<std::mutex> lock_;
+    T* value_;
+  };
+
+  Locked lock() { return Locked(mutex_, value_); }
+
+ private:
+  std::mutex mutex_;
+  T value_;
+};
+
+}  // namespace fastmqttd

@@ -1,0 +1,52 @@
+// One line to the operator, with the fields that journald keeps beside it.
+//
+// Any thread may log.  The text is whole in itself (a terminal shows nothing else); the fields are
+// for `journalctl FIELD=value`.  Sinks are chosen once at start, see operate/log_sinks.hpp; before
+// that, lines go to standard error.
+#pragma once
+
+#include <spdlog/fmt/fmt.h>
+
+#include <span>
+#include <string_view>
+
+namespace fastmqttd::log {
+
+enum class Level { debug, info, warning, error };
+
+// A journal field beside MESSAGE and PRIORITY; names are those of systemd.journal-fields(7) form.
+struct Field {
+  std::string_view name;
+  std::string_view value;
+};
+
+void set_level(Level level);
+bool enabled(Level level);
+
+// Fields are borrowed for the call.
+void write(Level level, std::string_view text, std::span<const Field> fields);
+inline void write(Level level, std::string_view text, std::initializer_list<Field> fields = {}) {
+  write(level, text, std::span(fields.begin(), fields.size()));
+}
+
+// Inside a sink: the fields of the line being written by this thread.
+std::span<const Field> current_fields();
+
+template <class... Args>
+void debug(fmt::format_string<Args...> form, Args&&... args) {
+  if (enabled(Level::debug)) write(Level::debug, fmt::format(form, std::forward<Args>(args)...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> form, Args&&... args) {
+  write(Level::info, fmt::format(form, std::forward<Args>(args)...));
+}
+template <class... Args>
+void warning(fmt::format_string<Args...> form, Args&&... args) {
+  write(Level::warning, fmt::format(form, std::forward<Args>(args)...));
+}
+template <class... Args>
+void error(fmt::format_string<Args...> form, Args&&... args) {
+  write(Level::error, fmt::format(form, std::forward<Args>(args)...));
+}
+
+}  // namespace fastmqttd::log

@@ -1,0 +1,41 @@
+// The `options` of one handler: a YAML tree of its own, looked up by "a.b" paths.
+//
+// The plugin decides which names exist; what it says about one is given its file and line here.
+// Scalars are expanded as Text is.  Built by the reader; not for use by several threads at once.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/error.hpp"
+
+
+namespace fastmqttd {
+
+class HandlerOptions {
+ public:
+  struct Entry {
+    std::string path;   // "a.b"; "" is the whole tree
+    Place place;        // of the value
+    std::string text;   // scalar: its expanded text; else the subtree as YAML, expanded
+    std::string shown;  // the same with references as written and secrets masked
+    bool scalar = false;
+  };
+
+  HandlerOptions() = default;  // no options
+  explicit HandlerOptions(std::vector<Entry> entries) : entries_(std::move(entries)) {}
+
+  bool empty() const { return entries_.empty(); }
+  // Nothing when absent or null.  The entry lives as long as this object.
+  const Entry* find(std::string_view path) const;
+  // The names at the top, with their places, for a check against what the plugin knows.
+  std::vector<const Entry*> top() const;
+  const std::vector<Entry>& entries() const { return entries_; }
+
+ private:
+  std::vector<Entry> entries_;  // every node of the tree, in file order
+};
+
+}  // namespace fastmqttd
