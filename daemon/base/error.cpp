@@ -23,12 +23,14 @@ std::string to_string(const Problem& problem) {
 }
 
 StartError::StartError(std::vector<Problem> problems) : problems_(std::move(problems)) {
-  for (const Problem& problem : problems_) text_ += (text_.empty() ? "" : "\n") + to_string(problem);
+  for (const Problem& problem : problems_)
+    text_ += (text_.empty() ? "" : "\n") + to_string(problem);
 }
 
 ExitStatus StartError::status() const {
   const bool only_unsafe =
-      !problems_.empty() && std::ranges::all_of(problems_, [](const Problem& p) { return p.unsafe; });
+      !problems_.empty() &&
+      std::ranges::all_of(problems_, [](const Problem& p) { return p.unsafe; });
   return only_unsafe ? ExitStatus::unsafe : ExitStatus::config;
 }
 

@@ -3,7 +3,7 @@
 //   Guarded<Inbox> inbox;
 //   inbox.lock()->push_back(event);                       // for the length of the statement
 //   auto held = inbox.lock();                             // for the length of the scope
-//   held.wait_until(changed, deadline, [&] { return !held->empty(); });
+//   while (held->empty()) held.wait(changed);
 #pragma once
 
 #include <condition_variable>
@@ -23,14 +23,11 @@ class Guarded {
     T* operator->() { return value_; }
     T& operator*() { return *value_; }
 
-    template <class Predicate>
-    void wait(std::condition_variable& changed, Predicate predicate) {
-      changed.wait(lock_, predicate);
-    }
-    // Returns what `predicate` says at the end.
-    template <class TimePoint, class Predicate>
-    bool wait_until(std::condition_variable& changed, TimePoint deadline, Predicate predicate) {
-      return changed.wait_until(lock_, deadline, predicate);
+    // Both may return early for no reason: look at the value again.
+    void wait(std::condition_variable& changed) { changed.wait(lock_); }
+    template <class TimePoint>
+    void wait_until(std::condition_variable& changed, TimePoint deadline) {
+      changed.wait_until(lock_, deadline);
     }
     void unlock() { lock_.unlock(); }
     void relock() { lock_.lock(); }

@@ -27,7 +27,8 @@ bool enabled(Level level) { return spdlog::default_logger_raw()->should_log(to_s
 
 void write(Level level, std::string_view text, std::span<const Field> fields) {
   fields_of_this_line = fields;
-  spdlog::default_logger_raw()->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
+  spdlog::default_logger_raw()->log(to_spdlog(level),
+                                    spdlog::string_view_t(text.data(), text.size()));
   fields_of_this_line = {};
 }
 

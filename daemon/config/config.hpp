@@ -47,6 +47,7 @@ struct SubscriptionConfig {
   bool no_local = false;
   bool retain_as_published = false;
   int retain_handling_options = 0;
+  std::string written = {};  // the topic with its references, for printing; "" when it has none
 };
 
 // What becomes of a QoS 0 message when the queue is full.

@@ -4,13 +4,12 @@
 // Scalars are expanded as Text is.  Built by the reader; not for use by several threads at once.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/error.hpp"
-
 
 namespace fastmqttd {
 
@@ -22,6 +21,8 @@ class HandlerOptions {
     std::string text;   // scalar: its expanded text; else the subtree as YAML, expanded
     std::string shown;  // the same with references as written and secrets masked
     bool scalar = false;
+    bool null = false;     // `file: ~`: named, but without a value
+    Place key_place = {};  // of its name; of the value when it has none: an item, the whole tree
   };
 
   HandlerOptions() = default;  // no options

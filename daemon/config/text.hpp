@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace fastmqttd {
 
@@ -16,7 +17,8 @@ class Text {
   Text(std::string source, std::string value)
       : source_(std::move(source)), value_(std::move(value)) {}
 
-  const std::string& source() const { return source_; }  // as written: safe to show
+  // As written: safe to show, unless the key is a secret (see only_references).
+  const std::string& source() const { return source_; }
   const std::string& value() const { return value_; }
   bool has_references() const { return source_ != value_; }
 
@@ -30,5 +32,12 @@ class Text {
 // message path.  Throws std::runtime_error that says which reference fails and why, never with
 // what it holds.
 std::string expand(std::string_view source);
+
+// What expands to `value`: its dollars doubled where they would begin a reference.
+std::string escape_references(std::string_view value);
+
+// Whether `source` is made of references and nothing else.  Only then may a secret be shown as
+// written: `abc${env:X}` and `pa$$word` hold literal parts of it.
+bool only_references(std::string_view source);
 
 }  // namespace fastmqttd

@@ -29,8 +29,7 @@ Message::Message(const Parts& parts)
 }
 
 std::size_t Message::memory_bytes() const {
-  return sizeof(Message) + bytes_.capacity() +
-         properties_.capacity() * sizeof(fastmqtt_property) +
+  return sizeof(Message) + bytes_.capacity() + properties_.capacity() * sizeof(fastmqtt_property) +
          subscription_ids_.capacity() * sizeof(std::uint32_t);
 }
 

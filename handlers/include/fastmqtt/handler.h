@@ -25,7 +25,7 @@ extern "C" {
 
 /* Text (UTF-8) or bytes; not null-terminated.  {NULL, 0} where there is nothing. */
 typedef struct fastmqtt_view {
-  const char *data;
+  const char* data;
   size_t size;
 } fastmqtt_view;
 
@@ -50,30 +50,30 @@ enum {
 };
 
 typedef struct fastmqtt_message {
-  uint32_t size;        /* sizeof(fastmqtt_message) of whoever filled it */
-  uint8_t qos;          /* 0, 1, 2 */
-  uint8_t retain;       /* 1: the broker kept it and sent it for a new subscription */
-  uint8_t dup;          /* 1: the broker may have sent it before */
-  uint8_t reserved;     /* 0 */
+  uint32_t size;    /* sizeof(fastmqtt_message) of whoever filled it */
+  uint8_t qos;      /* 0, 1, 2 */
+  uint8_t retain;   /* 1: the broker kept it and sent it for a new subscription */
+  uint8_t dup;      /* 1: the broker may have sent it before */
+  uint8_t reserved; /* 0 */
   fastmqtt_view topic;
   fastmqtt_view payload;
-  const fastmqtt_property *properties; /* MQTT 5 only, else none */
+  const fastmqtt_property* properties; /* MQTT 5 only, else none */
   size_t property_count;
   /* What follows is filled by the daemon and ignored when publishing. */
-  uint64_t id;          /* this delivery, in complete(); another one at each attempt, never reused */
-  uint64_t message_id;  /* this message, the same at each attempt and for every handler */
-  uint32_t attempt;     /* 1 for the first time it is handed to this handler */
-  uint32_t reserved2;   /* 0 */
-  int64_t received_ns;  /* when it arrived: CLOCK_REALTIME, nanoseconds */
-  int64_t deadline_ns;  /* answer by then, on the clock of now_ns(); 0: no limit */
+  uint64_t id;         /* this delivery, in complete(); another one at each attempt, never reused */
+  uint64_t message_id; /* this message, the same at each attempt and for every handler */
+  uint32_t attempt;    /* 1 for the first time it is handed to this handler */
+  uint32_t reserved2;  /* 0 */
+  int64_t received_ns; /* when it arrived: CLOCK_REALTIME, nanoseconds */
+  int64_t deadline_ns; /* answer by then, on the clock of now_ns(); 0: no limit */
 } fastmqtt_message;
 
 typedef int32_t fastmqtt_result;
 enum {
-  FASTMQTT_OK = 0,      /* done with it */
-  FASTMQTT_RETRY = 1,   /* not now: deliver it again after a pause, a bounded number of times */
-  FASTMQTT_REJECT = 2,  /* never: it goes to the dead letters */
-  FASTMQTT_PENDING = 3  /* the answer comes through complete() */
+  FASTMQTT_OK = 0,     /* done with it */
+  FASTMQTT_RETRY = 1,  /* not now: deliver it again after a pause, a bounded number of times */
+  FASTMQTT_REJECT = 2, /* never: it goes to the dead letters */
+  FASTMQTT_PENDING = 3 /* the answer comes through complete() */
 };
 
 enum { FASTMQTT_DEBUG = 0, FASTMQTT_INFO = 1, FASTMQTT_WARNING = 2, FASTMQTT_ERROR = 3 };
@@ -86,51 +86,51 @@ struct fastmqtt_host {
   int32_t log_level; /* lines below it are dropped: their text need not be made */
 
   /* [any] Logs one line; the daemon adds the handler's name. */
-  void (*log)(const fastmqtt_host *host, int32_t level, fastmqtt_view text);
+  void (*log)(const fastmqtt_host* host, int32_t level, fastmqtt_view text);
   /* [any] The same about one message: its topic, QoS and attempt become journal fields. */
-  void (*log_message)(const fastmqtt_host *host, int32_t level, fastmqtt_view text,
-                      const fastmqtt_message *about);
+  void (*log_message)(const fastmqtt_host* host, int32_t level, fastmqtt_view text,
+                      const fastmqtt_message* about);
   /* [any] Copies and queues.  OK; RETRY while the way out is full; REJECT when it is malformed. */
-  fastmqtt_result (*publish)(const fastmqtt_host *host, const fastmqtt_message *message);
+  fastmqtt_result (*publish)(const fastmqtt_host* host, const fastmqtt_message* message);
   /* [any] Answers a PENDING delivery, once, with OK, RETRY or REJECT.  Late and double answers are
    * ignored. */
-  void (*complete)(const fastmqtt_host *host, uint64_t id, fastmqtt_result result);
+  void (*complete)(const fastmqtt_host* host, uint64_t id, fastmqtt_result result);
   /* [any] CLOCK_MONOTONIC in nanoseconds; a test's host may move it as it likes. */
-  int64_t (*now_ns)(const fastmqtt_host *host);
+  int64_t (*now_ns)(const fastmqtt_host* host);
   /* [any] Asks for on_wake() at `when_ns` of now_ns(), 0 for as soon as possible.  One alarm: the
    * latest request counts. */
-  void (*wake_at)(const fastmqtt_host *host, int64_t when_ns);
+  void (*wake_at)(const fastmqtt_host* host, int64_t when_ns);
   /* [turn] The value at "a.b" in this handler's options, "" for all of them: a scalar as its text,
    * anything else as YAML; {NULL, 0} when it is absent.  Valid until destroy() returns. */
-  fastmqtt_view (*config)(const fastmqtt_host *host, const char *path);
+  fastmqtt_view (*config)(const fastmqtt_host* host, const char* path);
   /* [turn] In create(): says what is wrong with the option at `path` and what is expected.  The
    * daemon adds file and line.  create() then returns NULL. */
-  void (*config_error)(const fastmqtt_host *host, const char *path, fastmqtt_view what);
+  void (*config_error)(const fastmqtt_host* host, const char* path, fastmqtt_view what);
   /* [turn] Names a counter, [a-z0-9_]+, once ... */
-  uint32_t (*counter)(const fastmqtt_host *host, const char *name);
+  uint32_t (*counter)(const fastmqtt_host* host, const char* name);
   /* [any] ... and adds to it often. */
-  void (*count)(const fastmqtt_host *host, uint32_t counter, uint64_t by);
+  void (*count)(const fastmqtt_host* host, uint32_t counter, uint64_t by);
 };
 
 /* What a handler exports. */
 typedef struct fastmqtt_handler {
-  uint32_t size;              /* sizeof(fastmqtt_handler) that it was built with */
-  uint32_t flags;             /* FASTMQTT_SHARDABLE, FASTMQTT_BATCHES */
-  const char *name;           /* [a-z0-9_-]+, unique among the plugins */
-  const char *version;
-  const char *const *topics;  /* default topic filters, null-terminated; may be NULL */
-  const char *const *options; /* names of its options, null-terminated: the daemon refuses others;
+  uint32_t size;    /* sizeof(fastmqtt_handler) that it was built with */
+  uint32_t flags;   /* FASTMQTT_SHARDABLE, FASTMQTT_BATCHES */
+  const char* name; /* [a-z0-9_-]+, unique among the plugins */
+  const char* version;
+  const char* const* topics;  /* default topic filters, null-terminated; may be NULL */
+  const char* const* options; /* names of its options, null-terminated: the daemon refuses others;
                                  NULL: not known, refuse none */
 
   /* [turn] The instance, or NULL after saying why through config_error() or log(). */
-  void *(*create)(const fastmqtt_host *host);
+  void* (*create)(const fastmqtt_host* host);
   /* [turn] No call follows.  Deliveries still PENDING count as not done. */
-  void (*destroy)(void *self);
+  void (*destroy)(void* self);
   /* [turn] `count` >= 1 messages in order of arrival; results[] comes filled with OK. */
-  void (*on_messages)(void *self, const fastmqtt_message *const *messages, size_t count,
-                      fastmqtt_result *results);
+  void (*on_messages)(void* self, const fastmqtt_message* const* messages, size_t count,
+                      fastmqtt_result* results);
   /* [turn] The alarm asked for with wake_at().  May be NULL. */
-  void (*on_wake)(void *self);
+  void (*on_wake)(void* self);
 } fastmqtt_handler;
 
 /* The daemon may run several instances, each with its own share of the topics. */
@@ -148,6 +148,11 @@ typedef struct fastmqtt_handler {
 
 #define FASTMQTT_SYMBOL_V1 "fastmqtt_handler_v1"
 #define FASTMQTT_EXPORT __attribute__((visibility("default")))
+
+/* The one symbol.  Define it in C as
+ *   const fastmqtt_handler fastmqtt_handler_v1 = {.size = sizeof(fastmqtt_handler), ...};
+ */
+extern FASTMQTT_EXPORT const fastmqtt_handler fastmqtt_handler_v1;
 
 #ifdef __cplusplus
 }

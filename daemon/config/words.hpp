@@ -1,0 +1,22 @@
+// How the reader's messages show what the operator wrote.  Pure functions.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fastmqttd {
+
+// `text` fit for one line of a report: control characters as \xNN, cut when long.
+std::string printable(std::string_view text);
+
+// "a, b or c"
+std::string one_of(std::span<const std::string> words);
+
+// "a, b, c"
+std::string comma_list(std::span<const std::string> words);
+
+// The way from the root to a value: "mqtt" and "port" give "mqtt.port".
+std::string join_path(const std::string& path, std::string_view key);
+
+}  // namespace fastmqttd

@@ -1,0 +1,90 @@
+#include "daemon/delivery/dispatcher.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace fastmqttd {
+namespace {
+
+std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& handlers,
+                                              const std::function<void()>& attention) {
+  std::vector<std::unique_ptr<Lane>> lanes;
+  std::vector<Problem> problems;
+  for (const HandlerToRun& handler : handlers) {
+    try {
+      lanes.push_back(std::make_unique<Lane>(handler.config, *handler.library, attention));
+    } catch (const StartError& error) {
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  }
+  if (!problems.empty()) throw StartError(problems);
+  return lanes;
+}
+
+std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<HandlerToRun>& handlers) {
+  std::vector<std::vector<SubscriptionConfig>> filters;
+  for (const HandlerToRun& handler : handlers)
+    filters.push_back(handler.config.subscribe.value_or(std::vector<SubscriptionConfig>()));
+  return filters;
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers, std::function<void()> attention)
+    : lanes_(make_lanes(handlers, attention)), plan_(filters_of(handlers)), router_(plan_) {}
+
+void Dispatcher::start() {
+  for (const auto& lane : lanes_) lane->start();
+}
+
+bool Dispatcher::wants(const Route& route, const Message& message) const {
+  if (message.subscription_ids().empty()) return true;
+  for (const std::uint32_t identifier : message.subscription_ids()) {
+    const std::optional<std::uint32_t> place = plan_.place(identifier);
+    if (!place || std::ranges::find(route.filters, *place) != route.filters.end()) return true;
+  }
+  return false;
+}
+
+bool Dispatcher::accept(const MessagePtr& message, bool must) {
+  const std::vector<Route>& routes = router_.match(message->topic());
+  if (routes.empty()) ++unrouted_;
+  targets_.clear();
+  for (const Route& route : routes) {
+    Lane& lane = *lanes_[route.lane];
+    if (!wants(route, *message) || (lane.config().skip_retained && message->retain())) continue;
+    // Only this thread adds to a queue: the room that one finds stays.
+    if (message->qos() > 0 && !must && !lane.has_room(message->memory_bytes())) return false;
+    targets_.push_back(&lane);
+  }
+  for (Lane* lane : targets_) lane->push(message, must);
+  return true;
+}
+
+bool Dispatcher::has_room() {
+  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->has_room(0); });
+}
+
+bool Dispatcher::has_drained() {
+  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->has_drained(); });
+}
+
+void Dispatcher::close() {
+  for (const auto& lane : lanes_) lane->close();
+}
+
+void Dispatcher::abandon() {
+  for (const auto& lane : lanes_) lane->abandon();
+}
+
+bool Dispatcher::finished() const {
+  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->finished(); });
+}
+
+std::size_t Dispatcher::waiting() {
+  std::size_t messages = 0;
+  for (const auto& lane : lanes_) messages += lane->waiting();
+  return messages;
+}
+
+}  // namespace fastmqttd

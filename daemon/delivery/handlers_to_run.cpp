@@ -1,0 +1,78 @@
+#include "daemon/delivery/handlers_to_run.hpp"
+
+#include <algorithm>
+
+#include "daemon/base/nearest.hpp"
+
+namespace fastmqttd {
+namespace {
+
+std::vector<SubscriptionConfig> default_subscriptions(const HandlerLibrary& library) {
+  std::vector<SubscriptionConfig> subscriptions;
+  for (const TopicFilter& topic : library.topics)
+    subscriptions.push_back(SubscriptionConfig{.topic = topic});
+  return subscriptions;
+}
+
+Problem no_such_plugin(const HandlerConfig& handler, const std::vector<HandlerLibrary>& libraries) {
+  std::vector<std::string> names;
+  std::string expected;
+  for (const HandlerLibrary& library : libraries) {
+    names.push_back(library.name);
+    expected += (expected.empty() ? "one of " : ", ") + library.name;
+  }
+  if (expected.empty()) expected = "the plugin directories hold none";
+  if (const std::string near = nearest(handler.plugin, names); !near.empty())
+    expected = "did you mean '" + near + "'? " + expected;
+  return {handler.place, "handlers." + handler.name + ".plugin",
+          "there is no plugin '" + handler.plugin + "'", expected, false};
+}
+
+}  // namespace
+
+std::vector<HandlerToRun> choose_handlers(const Config& config,
+                                          const std::vector<HandlerLibrary>& libraries,
+                                          std::vector<Problem>& problems) {
+  std::vector<HandlerToRun> chosen;
+  for (const HandlerConfig& handler : config.handlers) {
+    if (!handler.enabled) continue;
+    const auto library = std::ranges::find(libraries, handler.plugin, &HandlerLibrary::name);
+    if (library == libraries.end()) {
+      problems.push_back(no_such_plugin(handler, libraries));
+      continue;
+    }
+    HandlerToRun run{handler, &*library};
+    if (!run.config.subscribe) run.config.subscribe = default_subscriptions(*library);
+    if (run.config.subscribe->empty()) {
+      problems.push_back({handler.place, "handlers." + handler.name, "it has no topics",
+                          "a 'subscribe' with at least one topic filter: the plugin '" +
+                              library->name + "' declares none of its own",
+                          false});
+      continue;
+    }
+    chosen.push_back(std::move(run));
+  }
+
+  for (const HandlerLibrary& library : libraries) {
+    const bool named = std::ranges::any_of(config.handlers, [&](const HandlerConfig& handler) {
+      return handler.plugin == library.name || handler.name == library.name;
+    });
+    if (named || library.topics.empty()) continue;
+    HandlerToRun run{{}, &library};
+    run.config.name = run.config.plugin = library.name;
+    run.config.subscribe = default_subscriptions(library);
+    chosen.push_back(std::move(run));
+  }
+  return chosen;
+}
+
+std::set<std::string> plugins_kept_off(const Config& config) {
+  std::set<std::string> off;
+  for (const HandlerConfig& handler : config.handlers)
+    if (!handler.enabled) off.insert(handler.plugin);
+  for (const HandlerConfig& handler : config.handlers)
+    if (handler.enabled) off.erase(handler.plugin);
+  return off;
+}
+
+}  // namespace fastmqttd

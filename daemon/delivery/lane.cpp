@@ -1,0 +1,296 @@
+#include "daemon/delivery/lane.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "daemon/base/log.hpp"
+
+namespace fastmqttd {
+namespace {
+
+// In results_: not handed to the handler after all.
+constexpr fastmqtt_result kUntried = -1;
+// How long answers of single calls may gather before they are settled.
+constexpr auto kSettleEvery = std::chrono::milliseconds(5);
+
+std::int64_t to_ns(TimePoint time) {
+  return std::chrono::nanoseconds(time.time_since_epoch()).count();
+}
+
+const char* result_name(fastmqtt_result result, const Settled& settled) {
+  if (settled.kind == Settled::Kind::retry) return "retry";
+  return result == FASTMQTT_REJECT ? "reject" : "dead";
+}
+
+}  // namespace
+
+Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library,
+           std::function<void()> attention)
+    : config_(config),
+      plugin_(library.name),
+      attention_(std::move(attention)),
+      state_(config),
+      // Not make_unique: only this class may turn itself into its private base.
+      instance_(new HandlerInstance(library, config_, *this)) {}
+
+Lane::~Lane() {
+  abandon();
+  if (worker_.joinable()) worker_.join();
+}
+
+void Lane::start() {
+  worker_ = std::thread([this] { run(); });
+}
+
+bool Lane::has_room(std::size_t bytes) { return state_.lock()->queue.has_room(bytes); }
+bool Lane::has_drained() { return state_.lock()->queue.has_drained(); }
+std::size_t Lane::waiting() { return state_.lock()->queue.messages(); }
+
+bool Lane::push(const MessagePtr& message, bool must) {
+  using Pushed = LaneQueue::Pushed;
+  const Pushed pushed = state_.lock()->queue.push(message, Clock::now(), must);
+  if (pushed == Pushed::refused) return false;
+  if (pushed == Pushed::dropped || pushed == Pushed::queued_dropping_oldest) {
+    ++dropped_;
+    if (unreported_drops_.fetch_add(1) == 0) attention_();
+  }
+  if (pushed != Pushed::dropped) changed_.notify_one();
+  return true;
+}
+
+void Lane::close() {
+  auto state = state_.lock();
+  state->closing = true;
+  state->queue.hurry();
+  state.unlock();
+  changed_.notify_one();
+}
+
+void Lane::abandon() {
+  // Under the lock, so that the worker cannot miss it between its look and its wait.
+  auto state = state_.lock();
+  abandoned_ = true;
+  state.unlock();
+  changed_.notify_one();
+}
+
+std::optional<Lane::Stuck> Lane::stuck(TimePoint now) {
+  auto state = state_.lock();
+  const TimePoint began = call_began_;
+  const std::size_t handling = handling_;
+  if (began == TimePoint() || now - began <= config_.timeout) return std::nullopt;
+  const auto since = std::chrono::duration_cast<Duration>(now - began);
+  if (handling >= state->batch.size()) return Stuck{"", since};  // in on_wake()
+  const MessagePtr& message = state->batch[handling].message;
+  return Stuck{message ? std::string(message->topic()) : std::string(), since};
+}
+
+Lane::Counts Lane::counts() const { return {ok_, retry_, reject_, dead_, dropped_}; }
+
+void Lane::complete(std::uint64_t delivery_id, fastmqtt_result result) {
+  Reports reports;
+  auto state = state_.lock();
+  if (auto settled = state->queue.complete(delivery_id, result, Clock::now()))
+    note(std::move(settled->first), result, settled->second, reports);
+  state.unlock();
+  changed_.notify_one();
+  log(reports);
+}
+
+void Lane::wake_at(std::int64_t when_ns) {
+  const auto when = std::chrono::duration_cast<Clock::duration>(std::chrono::nanoseconds(when_ns));
+  state_.lock()->alarm = when_ns == 0 ? Clock::now() : TimePoint(when);
+  changed_.notify_one();
+}
+
+void Lane::run() {
+  ::pthread_setname_np(::pthread_self(), config_.name.substr(0, 15).c_str());
+  {
+    auto state = state_.lock();
+    while (wait_for_work(state)) {
+      ring_alarm(state);
+      hand_over(state);
+    }
+  }
+  finished_ = true;
+  attention_();
+}
+
+// False when there is nothing left to do, ever.
+bool Lane::wait_for_work(LockedState& state) {
+  while (!abandoned_) {
+    const TimePoint now = Clock::now();
+    if (auto expired = state->queue.expire(now); !expired.empty()) {
+      Reports reports;
+      for (auto& [delivery, settled] : expired)
+        note(std::move(delivery), FASTMQTT_RETRY, settled, reports);
+      state.unlock();
+      log::warning("{}: no answer for {} pending messages within {}", config_.name, expired.size(),
+                   format_duration(config_.timeout));
+      log(reports);
+      state.relock();
+      continue;
+    }
+    if (state->queue.has_ready(now) || (state->alarm && *state->alarm <= now)) return true;
+    if (state->closing && state->queue.exhausted()) return false;
+    std::optional<TimePoint> next = state->queue.next_event();
+    if (state->alarm) next = next ? std::min(*next, *state->alarm) : *state->alarm;
+    if (next)
+      state.wait_until(changed_, *next);
+    else
+      state.wait(changed_);
+  }
+  return false;
+}
+
+void Lane::ring_alarm(LockedState& state) {
+  if (!state->alarm || *state->alarm > Clock::now()) return;
+  state->alarm.reset();
+  handling_ = state->batch.size();
+  state.unlock();
+  call_began_ = Clock::now();
+  instance_->on_wake();
+  call_began_ = TimePoint();
+  state.relock();
+}
+
+void Lane::hand_over(LockedState& state) {
+  const TimePoint now = Clock::now();
+  state->batch.clear();
+  state->queue.take(FASTMQTT_MAX_BATCH, now, state->batch);
+  const std::size_t count = state->batch.size();
+  if (count == 0) return;
+
+  views_.clear();
+  view_list_.clear();
+  for (const Delivery& delivery : state->batch) {
+    fastmqtt_message& view = views_.emplace_back(delivery.message->view());
+    view.id = delivery.id;
+    view.attempt = delivery.attempt;
+    view.deadline_ns = to_ns(now + config_.timeout);
+  }
+  for (const fastmqtt_message& view : views_) view_list_.push_back(&view);
+  results_.assign(count, kUntried);
+
+  if (!instance_->takes_batches()) {
+    hand_over_one_by_one(state);
+    return;
+  }
+  state.unlock();
+  call(0, count);
+  state.relock();
+  const Reports reports = settle(state, 0, count);
+  state.unlock();
+  log(reports);
+  state.relock();
+}
+
+// Once a message does not settle, the later ones of its topic in this batch are left untried.
+void Lane::hand_over_one_by_one(LockedState& state) {
+  const std::size_t count = view_list_.size();
+  std::vector<std::string_view> held_topics;
+  const auto topic_of = [this](std::size_t i) {
+    return std::string_view(views_[i].topic.data, views_[i].topic.size);
+  };
+  std::size_t settled = 0;
+  TimePoint last_settled = Clock::now();
+  Reports reports;
+  const auto settle_up_to = [&](std::size_t end) {
+    state.relock();
+    reports = settle(state, settled, end);
+    settled = end;
+    last_settled = Clock::now();
+  };
+
+  state.unlock();
+  for (std::size_t i = 0; i < count && !abandoned_; ++i) {
+    if (!held_topics.empty() && std::ranges::find(held_topics, topic_of(i)) != held_topics.end())
+      continue;
+    call(i, 1);
+    if (results_[i] != FASTMQTT_OK && results_[i] != FASTMQTT_REJECT)
+      held_topics.push_back(topic_of(i));
+    if (Clock::now() - last_settled < kSettleEvery) continue;
+    settle_up_to(i + 1);
+    state.unlock();
+    log(reports);
+  }
+  settle_up_to(count);
+  state.unlock();
+  log(reports);
+  state.relock();
+}
+
+// Without the lock: the handler's own time.
+void Lane::call(std::size_t first, std::size_t count) {
+  handling_ = first;
+  call_began_ = Clock::now();
+  instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
+  call_began_ = TimePoint();
+}
+
+Lane::Reports Lane::settle(LockedState& state, std::size_t first, std::size_t last) {
+  Reports reports;
+  const TimePoint now = Clock::now();
+  for (std::size_t i = first; i < last; ++i) {
+    Delivery delivery = std::move(state->batch[i]);
+    if (results_[i] == kUntried) {
+      state->queue.give_back(std::move(delivery));
+      continue;
+    }
+    if (results_[i] == FASTMQTT_OK) {
+      state->queue.settle(std::move(delivery), FASTMQTT_OK, now);
+      ++ok_;
+      continue;
+    }
+    const Settled settled = state->queue.settle(delivery, results_[i], now);
+    if (settled.kind != Settled::Kind::pending)
+      note(std::move(delivery), results_[i], settled, reports);
+  }
+  return reports;
+}
+
+// Counts an answer, under the lock; what the operator should hear of is logged later, without it.
+void Lane::note(Delivery delivery, fastmqtt_result result, const Settled& settled,
+                Reports& reports) {
+  switch (settled.kind) {
+    case Settled::Kind::pending: return;
+    case Settled::Kind::done: ++ok_; break;
+    case Settled::Kind::retry: ++retry_; break;
+    case Settled::Kind::dead:
+      ++dead_;
+      ++(result == FASTMQTT_REJECT ? reject_ : retry_);
+      break;
+  }
+  reports.push_back({std::move(delivery), result, settled});
+}
+
+void Lane::log(const Reports& reports) const {
+  for (const auto& [delivery, result, settled] : reports) {
+    const std::string_view topic = delivery.message->topic();
+    log::Level level = log::Level::debug;
+    std::string text;
+    if (settled.kind == Settled::Kind::done) {
+      continue;
+    } else if (settled.kind == Settled::Kind::retry) {
+      // The first attempt is news; the others are to be expected.
+      if (delivery.attempt == 1) level = log::Level::warning;
+      text = fmt::format("{}: will try again in {}: {} (attempt {})", config_.name,
+                         format_duration(settled.pause), topic, delivery.attempt);
+    } else {
+      level = log::Level::error;
+      text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", config_.name, topic,
+                         settled.reason, delivery.attempt);
+    }
+    log::write(level, text,
+               {{"MQTT_HANDLER", config_.name},
+                {"MQTT_PLUGIN", plugin_},
+                {"MQTT_TOPIC", topic},
+                {"MQTT_QOS", std::to_string(delivery.message->qos())},
+                {"MQTT_RESULT", result_name(result, settled)},
+                {"MQTT_ATTEMPT", std::to_string(delivery.attempt)}});
+  }
+}
+
+}  // namespace fastmqttd

@@ -1,0 +1,245 @@
+#include "daemon/delivery/lane_queue.hpp"
+
+#include <algorithm>
+
+namespace fastmqttd {
+namespace {
+
+// Keeps `deliveries` in the order of arrival.
+void insert(std::deque<Delivery>& deliveries, Delivery delivery) {
+  const auto at = std::ranges::upper_bound(deliveries, delivery.sequence, {}, &Delivery::sequence);
+  deliveries.insert(at, std::move(delivery));
+}
+
+}  // namespace
+
+LaneQueue::LaneQueue(const QueueConfig& limits, const RetryConfig& retry, Duration timeout)
+    : limits_(limits), retry_(retry), timeout_(timeout) {}
+
+bool LaneQueue::full(std::size_t bytes) const {
+  return messages_ > 0 && (messages_ >= limits_.messages || bytes_ + bytes > limits_.size);
+}
+
+bool LaneQueue::has_room(std::size_t bytes) const { return !full(bytes); }
+
+bool LaneQueue::has_drained() const {
+  return messages_ == 0 || (messages_ * 5 < limits_.messages * 4 && bytes_ * 5 < limits_.size * 4);
+}
+
+LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now, bool must) {
+  const std::size_t bytes = message->memory_bytes();
+  Pushed pushed = Pushed::queued;
+  if (!must && full(bytes)) {
+    if (message->qos() > 0) return Pushed::refused;
+    if (limits_.when_full == WhenFull::drop_newest) return Pushed::dropped;
+    while (full(bytes))
+      if (!drop_oldest()) return Pushed::dropped;
+    pushed = Pushed::queued_dropping_oldest;
+  }
+  ++messages_;
+  bytes_ += bytes;
+  Delivery delivery;
+  delivery.message = std::move(message);
+  delivery.sequence = next_sequence_++;
+  delivery.arrived = now;
+  ready_.push_back(std::move(delivery));
+  return pushed;
+}
+
+bool LaneQueue::drop_oldest() {
+  const auto oldest =
+      std::ranges::find_if(ready_, [](const Delivery& d) { return d.message->qos() == 0; });
+  if (oldest == ready_.end()) return false;
+  forget(*oldest);
+  ready_.erase(oldest);
+  return true;
+}
+
+void LaneQueue::take(std::size_t max, TimePoint now, std::vector<Delivery>& batch) {
+  handling_from_ = next_id_;
+  early_answers_.clear();
+  take_due(max, now, batch);
+  while (batch.size() < max && !ready_.empty()) {
+    Delivery delivery = std::move(ready_.front());
+    ready_.pop_front();
+    if (!held_.empty()) {
+      if (const auto topic = held_.find(std::string(delivery.message->topic()));
+          topic != held_.end()) {
+        insert(topic->second.waiting, std::move(delivery));
+        continue;
+      }
+    }
+    hand_over(std::move(delivery), batch);
+  }
+}
+
+void LaneQueue::take_due(std::size_t max, TimePoint now, std::vector<Delivery>& batch) {
+  while (batch.size() < max && !due_.empty() && due_.begin()->first <= now) {
+    const auto topic = held_.find(due_.begin()->second);
+    unschedule(topic);
+    Held& held = topic->second;
+    // One that failed before goes alone; behind it the others may go together.
+    const bool alone = held.waiting.front().attempt > 0;
+    do {
+      Delivery delivery = std::move(held.waiting.front());
+      held.waiting.pop_front();
+      delivery.held = true;
+      ++held.out;
+      hand_over(std::move(delivery), batch);
+    } while (!alone && batch.size() < max && !held.waiting.empty() &&
+             held.waiting.front().attempt == 0);
+  }
+}
+
+void LaneQueue::hand_over(Delivery delivery, std::vector<Delivery>& batch) {
+  ++delivery.attempt;
+  delivery.id = next_id_++;
+  batch.push_back(std::move(delivery));
+}
+
+void LaneQueue::give_back(Delivery delivery) {
+  --delivery.attempt;
+  delivery.due = {};
+  if (const auto topic = held_.find(std::string(delivery.message->topic())); topic != held_.end()) {
+    if (std::exchange(delivery.held, false)) --topic->second.out;
+    insert(topic->second.waiting, std::move(delivery));
+    schedule(topic);
+  } else {
+    insert(ready_, std::move(delivery));
+  }
+}
+
+Settled LaneQueue::settle(Delivery delivery, fastmqtt_result result, TimePoint now) {
+  if (result == FASTMQTT_PENDING) return wait_for_answer(std::move(delivery), now);
+  early_answers_.erase(delivery.id);
+  if (result == FASTMQTT_OK || result == FASTMQTT_REJECT) {
+    forget(delivery);
+    let_go(delivery);
+    if (result == FASTMQTT_OK) return {};
+    return {Settled::Kind::dead, {}, "rejected"};
+  }
+  return retry(std::move(delivery), now);
+}
+
+Settled LaneQueue::wait_for_answer(Delivery delivery, TimePoint now) {
+  if (const auto early = early_answers_.extract(delivery.id); !early.empty())
+    return settle(std::move(delivery), early.mapped(), now);
+  if (!delivery.held) {
+    const auto topic = hold(delivery);
+    unschedule(topic);
+    ++topic->second.out;
+    delivery.held = true;
+  }
+  delivery.deadline = now + timeout_;
+  const std::uint64_t id = delivery.id;
+  pending_.emplace(id, std::move(delivery));
+  return {Settled::Kind::pending, {}, nullptr};
+}
+
+Settled LaneQueue::retry(Delivery delivery, TimePoint now) {
+  const auto age = std::chrono::duration_cast<Duration>(now - delivery.arrived);
+  if (const char* reason = retry_.give_up(delivery.attempt, age)) {
+    forget(delivery);
+    let_go(delivery);
+    return {Settled::Kind::dead, {}, reason};
+  }
+  const double random = std::uniform_real_distribution<>(0, 1)(random_);
+  const Duration pause = retry_.pause(delivery.attempt, random);
+  delivery.due = hurrying_ ? TimePoint::max() : now + pause;
+  const auto topic = hold(delivery);
+  if (std::exchange(delivery.held, false)) --topic->second.out;
+  insert(topic->second.waiting, std::move(delivery));
+  schedule(topic);
+  return {Settled::Kind::retry, pause, nullptr};
+}
+
+std::optional<std::pair<Delivery, Settled>> LaneQueue::complete(std::uint64_t id,
+                                                                fastmqtt_result result,
+                                                                TimePoint now) {
+  // Pending is no answer to a pending delivery.
+  if (result != FASTMQTT_OK && result != FASTMQTT_REJECT) result = FASTMQTT_RETRY;
+  const auto found = pending_.extract(id);
+  if (found.empty()) {
+    if (id >= handling_from_ && id < next_id_) early_answers_.emplace(id, result);
+    return std::nullopt;
+  }
+  Delivery delivery = found.mapped();
+  return std::pair(delivery, settle(delivery, result, now));
+}
+
+std::vector<std::pair<Delivery, Settled>> LaneQueue::expire(TimePoint now) {
+  std::vector<std::pair<Delivery, Settled>> expired;
+  // Ids and deadlines rise together.
+  while (!pending_.empty() && pending_.begin()->second.deadline <= now) {
+    const Delivery delivery = std::move(pending_.begin()->second);
+    pending_.erase(pending_.begin());
+    expired.emplace_back(delivery, settle(delivery, FASTMQTT_RETRY, now));
+  }
+  return expired;
+}
+
+void LaneQueue::hurry() {
+  hurrying_ = true;
+  for (auto topic = held_.begin(); topic != held_.end(); ++topic) {
+    for (Delivery& delivery : topic->second.waiting) delivery.due = {};
+    schedule(topic);
+  }
+}
+
+bool LaneQueue::has_ready(TimePoint now) const {
+  return !ready_.empty() || (!due_.empty() && due_.begin()->first <= now);
+}
+
+bool LaneQueue::exhausted() const { return ready_.empty() && due_.empty() && pending_.empty(); }
+
+std::optional<TimePoint> LaneQueue::next_event() const {
+  std::optional<TimePoint> next;
+  if (!due_.empty()) next = due_.begin()->first;
+  if (!pending_.empty()) {
+    const TimePoint deadline = pending_.begin()->second.deadline;
+    next = next ? std::min(*next, deadline) : deadline;
+  }
+  return next;
+}
+
+LaneQueue::HeldTopics::iterator LaneQueue::hold(const Delivery& delivery) {
+  return held_.try_emplace(std::string(delivery.message->topic())).first;
+}
+
+// Puts the topic where its first delivery is due, or nowhere while some are out.
+void LaneQueue::schedule(HeldTopics::iterator topic) {
+  unschedule(topic);
+  Held& held = topic->second;
+  if (held.out > 0 || held.waiting.empty()) return;
+  const TimePoint due = held.waiting.front().due;
+  if (due == TimePoint::max()) return;
+  due_.emplace(due, topic->first);
+  held.scheduled = due;
+}
+
+void LaneQueue::unschedule(HeldTopics::iterator topic) {
+  if (!topic->second.scheduled) return;
+  auto [at, end] = due_.equal_range(*topic->second.scheduled);
+  while (at != end && at->second != topic->first) ++at;
+  if (at != end) due_.erase(at);
+  topic->second.scheduled.reset();
+}
+
+// A delivery that was out is settled: its topic goes on, or is held no more.
+void LaneQueue::let_go(const Delivery& delivery) {
+  if (!delivery.held) return;
+  const auto topic = held_.find(std::string(delivery.message->topic()));
+  Held& held = topic->second;
+  --held.out;
+  if (held.out == 0 && held.waiting.empty())
+    held_.erase(topic);
+  else
+    schedule(topic);
+}
+
+void LaneQueue::forget(const Delivery& delivery) {
+  --messages_;
+  bytes_ -= delivery.message->memory_bytes();
+}
+
+}  // namespace fastmqttd

@@ -1,0 +1,120 @@
+// What waits for one handler, in order, and what becomes of each answer.
+//
+// The rules of delivery, without thread or clock: time comes in as an argument.  A message that
+// waits for its retry, or for a pending answer, holds back the later messages of its own topic and
+// no others.  Not thread-safe; the lane keeps it under its lock.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/base/units.hpp"
+#include "daemon/delivery/retry_policy.hpp"
+#include "daemon/message/message.hpp"
+
+namespace fastmqttd {
+
+// One message on its way to one handler.
+struct Delivery {
+  MessagePtr message;
+  std::uint64_t sequence = 0;  // place in the order of arrival
+  std::uint64_t id = 0;        // of the attempt at hand, never used again
+  std::uint32_t attempt = 0;   // 1 once it has been handed over
+  TimePoint arrived;
+  TimePoint due{};       // not before
+  TimePoint deadline{};  // of a pending answer
+  bool held = false;     // its topic counts it as handed over
+};
+
+// What an answer led to.
+struct Settled {
+  enum class Kind { done, retry, dead, pending } kind = Kind::done;
+  Duration pause{};              // of a retry
+  const char* reason = nullptr;  // of a dead letter
+};
+
+class LaneQueue {
+ public:
+  enum class Pushed { queued, queued_dropping_oldest, dropped, refused };
+
+  LaneQueue(const QueueConfig& limits, const RetryConfig& retry, Duration timeout);
+
+  // Whether push would take a message of QoS 1 or 2.  An empty queue takes one of any size.
+  bool has_room(std::size_t bytes) const;
+  // Below four fifths of its limits: worth coming back after a refusal.
+  bool has_drained() const;
+  // QoS 1 and 2 are refused when there is no room, unless they `must` go in; QoS 0 is dropped as
+  // the config says.
+  Pushed push(MessagePtr message, TimePoint now, bool must = false);
+
+  // The next deliveries in order, at most `max`, appended to `batch`, each numbered as an attempt.
+  void take(std::size_t max, TimePoint now, std::vector<Delivery>& batch);
+  // Takes back a delivery that was not tried after all.
+  void give_back(Delivery delivery);
+  // The answer to a delivery that was taken.  Not one of the four is an error of the handler's and
+  // counts as retry.  A pending answer that complete() has already given settles at once.
+  Settled settle(Delivery delivery, fastmqtt_result result, TimePoint now);
+  // The late answer to a pending delivery; with it the delivery.  Nothing when no such delivery
+  // waits; then the answer is kept if `id` is being handled now, in case pending comes after it.
+  std::optional<std::pair<Delivery, Settled>> complete(std::uint64_t id, fastmqtt_result result,
+                                                       TimePoint now);
+  // Pending deliveries past their deadline, settled as retry.
+  std::vector<std::pair<Delivery, Settled>> expire(TimePoint now);
+
+  // From now on nothing waits: what is held for a retry is due at once, for one last attempt.
+  void hurry();
+
+  bool has_ready(TimePoint now) const;
+  // After hurry(): nothing is left that could still be settled.
+  bool exhausted() const;
+  // When a held topic or a pending deadline comes next.
+  std::optional<TimePoint> next_event() const;
+  // Everything not settled: waiting, held, in the handler's hands, pending.
+  std::size_t messages() const { return messages_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  // A topic with a delivery that waits, and the later ones behind it.
+  struct Held {
+    std::deque<Delivery> waiting;        // by sequence
+    std::size_t out = 0;                 // handed over or pending; the rest waits for them
+    std::optional<TimePoint> scheduled;  // where it stands in due_
+  };
+  using HeldTopics = std::unordered_map<std::string, Held>;
+
+  bool full(std::size_t bytes) const;
+  void take_due(std::size_t max, TimePoint now, std::vector<Delivery>& batch);
+  void hand_over(Delivery delivery, std::vector<Delivery>& batch);
+  HeldTopics::iterator hold(const Delivery& delivery);
+  void schedule(HeldTopics::iterator topic);
+  void unschedule(HeldTopics::iterator topic);
+  void let_go(const Delivery& delivery);
+  void forget(const Delivery& delivery);
+  Settled wait_for_answer(Delivery delivery, TimePoint now);
+  Settled retry(Delivery delivery, TimePoint now);
+  bool drop_oldest();
+
+  const QueueConfig limits_;
+  const RetryPolicy retry_;
+  const Duration timeout_;
+  std::deque<Delivery> ready_;  // never failed, topic perhaps held
+  HeldTopics held_;
+  std::multimap<TimePoint, std::string> due_;  // the held topics whose turn comes at a time
+  std::map<std::uint64_t, Delivery> pending_;
+  std::map<std::uint64_t, fastmqtt_result> early_answers_;
+  std::uint64_t next_sequence_ = 1;
+  std::uint64_t next_id_ = 1;
+  std::uint64_t handling_from_ = 1;  // ids from here on may still be in the handler's hands
+  std::size_t messages_ = 0;
+  std::size_t bytes_ = 0;
+  bool hurrying_ = false;
+  std::minstd_rand random_{std::random_device{}()};
+};
+
+}  // namespace fastmqttd

@@ -1,0 +1,52 @@
+// From a topic to the lanes that want it: a trie of filters, and in front of it a bounded cache,
+// since topics repeat.  Used by one thread, the one that receives.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/delivery/subscription_plan.hpp"
+
+namespace fastmqttd {
+
+// That a message on the topic is for `lane`.
+struct Route {
+  std::uint32_t lane;
+  // The places in the plan of the filters whose copy the lane takes: its first plain filter that
+  // matches, or, when only shared ones match, all of those.
+  std::vector<std::uint32_t> filters;
+};
+
+class Router {
+ public:
+  // Keeps a reference to the plan.
+  explicit Router(const SubscriptionPlan& plan);
+  ~Router();
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
+
+  // Each lane at most once, in the lanes' order.  Valid until the next call.
+  const std::vector<Route>& match(std::string_view topic);
+
+ private:
+  struct Node;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+
+  std::vector<Route> walk(std::string_view topic) const;
+
+  const SubscriptionPlan& plan_;
+  std::unique_ptr<Node> root_;
+  std::unordered_map<std::string, std::vector<Route>, Hash, std::equal_to<>> cache_;
+  std::vector<Route> uncached_;
+};
+
+}  // namespace fastmqttd

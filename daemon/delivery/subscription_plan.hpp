@@ -1,0 +1,48 @@
+// What is subscribed at the broker: one subscription per distinct filter of all handlers, with the
+// strictest of the options asked, in a fixed order.
+//
+// On MQTT 5 each gets a subscription identifier, so that a copy the broker sends names the filters
+// it is for (MQTT 5.0 section 3.3.4): a broker may send a message once per matching subscription,
+// and a handler takes only the copy for its first matching filter.  The identifier holds the place
+// in the plan and a tag of the whole plan: a copy that was queued under an earlier configuration
+// carries another tag, is recognised, and is never mistaken for a duplicate.  Subscribing in plan
+// order keeps that true while the subscriptions of a kept session are being replaced.
+//
+// Immutable; any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "daemon/config/config.hpp"
+#include "daemon/message/topic_filter.hpp"
+
+namespace fastmqttd {
+
+class SubscriptionPlan {
+ public:
+  // The filters of each lane; the lane's number is its place.
+  explicit SubscriptionPlan(const std::vector<std::vector<SubscriptionConfig>>& by_lane);
+
+  // In the order to subscribe: plain before shared, higher QoS first.
+  const std::vector<SubscriptionConfig>& subscriptions() const { return subscriptions_; }
+  // For each lane the places of its filters in subscriptions().
+  const std::vector<std::vector<std::uint32_t>>& lane_filters() const { return lane_filters_; }
+
+  // The MQTT 5 subscription identifier for a place, 0 when there are too many filters to have one.
+  std::uint32_t identifier(std::uint32_t place) const;
+  // The place that an identifier names; nothing when it belongs to another plan.
+  std::optional<std::uint32_t> place(std::uint32_t identifier) const;
+
+  // For protocols without identifiers: the subscriptions without those that another one covers.
+  // The one that covers takes over the highest QoS.
+  std::vector<SubscriptionConfig> without_covered() const;
+
+ private:
+  std::vector<SubscriptionConfig> subscriptions_;
+  std::vector<std::vector<std::uint32_t>> lane_filters_;
+  std::uint32_t tag_ = 0;
+};
+
+}  // namespace fastmqttd

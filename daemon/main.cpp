@@ -1,0 +1,168 @@
+// fastmqttd: options → config → handlers → session → ready → wait → drain → stop.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "daemon/base/build_info.hpp"
+#include "daemon/base/error.hpp"
+#include "daemon/base/log.hpp"
+#include "daemon/config/print.hpp"
+#include "daemon/config/reader.hpp"
+#include "daemon/delivery/dispatcher.hpp"
+#include "daemon/delivery/handlers_to_run.hpp"
+#include "daemon/operate/log_sinks.hpp"
+#include "daemon/operate/main_loop.hpp"
+#include "daemon/operate/supervisor.hpp"
+#include "daemon/plugin/handler_library.hpp"
+#include "daemon/session/client_id.hpp"
+#include "daemon/session/session.hpp"
+
+namespace fastmqttd {
+namespace {
+
+struct CommandLine {
+  std::string config = build::kConfigFile;
+  bool check = false;
+  bool print_config = false;
+};
+
+// The handlers' plugins and, built on them, the lanes.
+struct Handlers {
+  std::vector<HandlerLibrary> libraries;
+  std::unique_ptr<Dispatcher> dispatcher;
+};
+
+// Throws StartError with every problem of every plugin and handler.
+Handlers load_handlers(const Config& config, std::function<void()> attention) {
+  std::vector<Problem> problems;
+  Handlers handlers;
+  handlers.libraries =
+      load_handler_libraries(config.plugin_directories, config.default_plugin_directories,
+                             plugins_kept_off(config), problems);
+  const auto chosen = choose_handlers(config, handlers.libraries, problems);
+  try {
+    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, std::move(attention));
+  } catch (const StartError& error) {
+    problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+  }
+  if (!problems.empty()) throw StartError(problems);
+  return handlers;
+}
+
+std::string client_id(const Config& config, const std::string& config_file) {
+  if (config.mqtt.client_id) return config.mqtt.client_id->value();
+  if (auto id = default_client_id(std::filesystem::path(config_file).stem().string())) return *id;
+  throw StartError({{{config_file, 0, 0},
+                     "mqtt.client_id",
+                     "is not set, and this machine has no /etc/machine-id to derive it from",
+                     "a name that no other client of the broker uses",
+                     false}});
+}
+
+void check(const Config& config, const std::string& config_file) {
+  const Handlers handlers = load_handlers(config, [] {});
+  client_id(config, config_file);
+  std::cout << config_file << ": good: " << handlers.dispatcher->lanes().size() << " handlers\n";
+}
+
+void log_counts(const Dispatcher& dispatcher) {
+  for (const auto& lane : dispatcher.lanes()) {
+    const Lane::Counts counts = lane->counts();
+    std::string text =
+        fmt::format("{}: {} ok, {} retry, {} reject, {} given up, {} dropped", lane->name(),
+                    counts.ok, counts.retry, counts.reject, counts.dead, counts.dropped);
+    for (const auto& [name, value] : lane->handler_counters())
+      text += fmt::format(", {} {}", name, value);
+    log::write(log::Level::info, text, {{"MQTT_HANDLER", lane->name()}});
+  }
+}
+
+int run(const Config& config, const std::string& config_file) {
+  MainLoop::block_signals();
+  // Paho would send plain MQTT through these.
+  ::unsetenv("http_proxy");
+  ::unsetenv("https_proxy");
+  log::info("fastmqttd {} starting", build::kVersion);
+
+  Supervisor* supervisor = nullptr;
+  MainLoop loop([&] { supervisor->look(); });
+  const auto attention = [&loop] { loop.wake(); };
+  const Handlers handlers = load_handlers(config, attention);
+  Dispatcher& dispatcher = *handlers.dispatcher;
+  if (dispatcher.lanes().empty())
+    log::warning(
+        "no handlers: nothing is subscribed; name some under 'handlers', or drop a plugin "
+        "with topics of its own into a plugin directory");
+  Session session(config.mqtt, client_id(config, config_file), dispatcher, attention);
+  Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
+  supervisor = &the_supervisor;
+
+  dispatcher.start();
+  session.start();
+  const int status = loop.run();
+
+  log_counts(dispatcher);
+  log::info("stopped");
+  // What still hangs in a call cannot be destroyed under it.
+  if (!dispatcher.finished() || session.state().phase != SessionState::Phase::stopped)
+    std::_Exit(status);
+  return status;
+}
+
+int fail(const StartError& error, bool checking) {
+  for (const Problem& problem : error.problems()) {
+    if (checking)
+      std::cerr << to_string(problem) << "\n";
+    else
+      log::write(log::Level::error, to_string(problem));
+  }
+  return static_cast<int>(error.status());
+}
+
+int start(const CommandLine& command) {
+  set_up_log({});
+  try {
+    const Config config = read_config(command.config);
+    if (command.print_config) {
+      std::cout << print_config(config);
+      return 0;
+    }
+    set_up_log(config.log);
+    if (command.check) {
+      check(config, command.config);
+      return 0;
+    }
+    return run(config, command.config);
+  } catch (const StartError& error) {
+    return fail(error, command.check || command.print_config);
+  } catch (const std::exception& error) {
+    log::error("internal error: {}", error.what());
+    return static_cast<int>(ExitStatus::internal);
+  }
+}
+
+}  // namespace
+}  // namespace fastmqttd
+
+int main(int argc, char** argv) {
+  using namespace fastmqttd;
+  CommandLine command;
+  CLI::App app("Dispatches MQTT messages to local handlers, losing none.\nSee fastmqttd(8).",
+               "fastmqttd");
+  app.add_option("--config", command.config, "The configuration file")->capture_default_str();
+  app.add_flag("--check", command.check,
+               "Check everything short of connecting, report every problem, and exit");
+  app.add_flag("--print-config", command.print_config,
+               "Print the effective configuration, secrets masked, and exit");
+  app.set_version_flag("--version", std::string("fastmqttd ") + build::kVersion);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitStatus::usage);
+  }
+  return start(command);
+}

@@ -1,0 +1,156 @@
+#include "daemon/operate/supervisor.hpp"
+
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "daemon/base/log.hpp"
+
+namespace fastmqttd {
+namespace {
+
+using Phase = SessionState::Phase;
+
+constexpr auto kStatusInterval = 10s;  // without a watchdog
+constexpr auto kDropReports = 10s;     // a line of drops at most this often
+constexpr auto kStopSlack = 10s;       // beyond shutdown_timeout, for systemd
+
+std::string describe(const SessionState& session) {
+  switch (session.phase) {
+    case Phase::connecting: return "connecting to " + session.broker;
+    case Phase::connected: return "connected to " + session.broker;
+    case Phase::waiting: return "not connected to " + session.broker + " (" + session.reason + ")";
+    case Phase::refusing:
+      return "not taking messages from " + session.broker + " (" + session.reason + ")";
+    case Phase::stopped: break;
+  }
+  return "disconnected";
+}
+
+void notify(const std::string& state) { ::sd_notify(0, state.c_str()); }
+
+}  // namespace
+
+Supervisor::Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session,
+                       Duration shutdown_timeout)
+    : loop_(loop), dispatcher_(dispatcher), session_(session), shutdown_timeout_(shutdown_timeout) {
+  loop_.on_signal(SIGTERM, [this] { stop(SIGTERM); });
+  loop_.on_signal(SIGINT, [this] { stop(SIGINT); });
+  loop_.on_signal(SIGHUP, [] {
+    log::warning("this version cannot reload its configuration: restart it instead, ignoring");
+  });
+  std::uint64_t watchdog_us = 0;
+  watched_ = ::sd_watchdog_enabled(0, &watchdog_us) > 0;
+  const auto half =
+      std::chrono::duration_cast<Duration>(std::chrono::microseconds(watchdog_us / 2));
+  loop_.every(watched_ ? std::max(half, Duration(1)) : Duration(kStatusInterval),
+              [this] { tick(); });
+}
+
+void Supervisor::look() {
+  const SessionState session = session_.state();
+  if (!ready_ && session.first_answer && !stopping_) {
+    ready_ = true;
+    notify("READY=1");
+    log::info("ready: {} handlers, {}", dispatcher_.lanes().size(), describe(session));
+  }
+  if (stopping_ && !closed_ && session.phase == Phase::stopped) {
+    closed_ = true;
+    dispatcher_.close();
+  }
+  if (closed_ && dispatcher_.finished()) loop_.finish(0);
+  report_drops();
+  show_status();
+}
+
+// The first signal stops in order: no new messages, then the handlers work off what they have.
+void Supervisor::stop(int signal) {
+  if (stopping_) {
+    log::warning("second signal: exiting at once, {} messages not handled", dispatcher_.waiting());
+    ::signal(signal, SIG_DFL);
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
+    ::raise(signal);
+  }
+  stopping_ = true;
+  log::info("stopping: {} messages to be handled, within {}", dispatcher_.waiting(),
+            format_duration(shutdown_timeout_));
+  const auto allowed = std::chrono::microseconds(shutdown_timeout_ + kStopSlack).count();
+  notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(allowed));
+  session_.stop();
+  loop_.once_after(shutdown_timeout_, [this] { give_up(); });
+}
+
+void Supervisor::give_up() {
+  dispatcher_.abandon();
+  for (const auto& lane : dispatcher_.lanes())
+    if (const std::size_t left = lane->waiting(); left > 0)
+      log::write(log::Level::error,
+                 fmt::format("{}: {} messages were not handled within the shutdown timeout of {} "
+                             "and are lost",
+                             lane->name(), left, format_duration(shutdown_timeout_)),
+                 {{"MQTT_HANDLER", lane->name()}});
+  // Lanes between two calls end in no time; one that hangs in a call never does.
+  loop_.once_after(200ms, [this] { loop_.finish(0); });
+}
+
+void Supervisor::tick() {
+  const std::set<std::string> now_stuck = stuck();
+  for (const std::string& what : now_stuck)
+    if (!known_stuck_.contains(what)) log::error("{}: the watchdog is not fed", what);
+  if (!known_stuck_.empty() && now_stuck.empty()) log::info("everything makes progress again");
+  known_stuck_ = now_stuck;
+  if (watched_ && now_stuck.empty()) notify("WATCHDOG=1");
+  show_status();
+}
+
+std::set<std::string> Supervisor::stuck() {
+  std::set<std::string> what;
+  const TimePoint now = Clock::now();
+  if (const auto session = session_.stuck(now)) what.insert(*session);
+  for (const auto& lane : dispatcher_.lanes())
+    if (const auto held_up = lane->stuck(now))
+      what.insert(fmt::format("{}: stuck for more than {}{}", lane->name(),
+                              format_duration(lane->config().timeout),
+                              held_up->topic.empty() ? "" : " in a message on " + held_up->topic));
+  return what;
+}
+
+void Supervisor::report_drops() {
+  if (drops_timer_) return;
+  for (const auto& lane : dispatcher_.lanes()) {
+    const std::uint64_t drops = lane->take_unreported_drops();
+    if (drops == 0) continue;
+    log::write(
+        log::Level::warning,
+        fmt::format("{}: {} messages of QoS 0 dropped: its queue is full", lane->name(), drops),
+        {{"MQTT_HANDLER", lane->name()}});
+    drops_timer_ = true;
+  }
+  if (!drops_timer_) return;
+  // Those that follow are summed up.
+  loop_.once_after(kDropReports, [this] {
+    drops_timer_ = false;
+    report_drops();
+  });
+}
+
+void Supervisor::show_status() {
+  std::uint64_t dead = 0;
+  for (const auto& lane : dispatcher_.lanes()) dead += lane->counts().dead;
+  std::string status = fmt::format("{}{}; {} handlers, {} messages waiting, {} given up",
+                                   stopping_ ? "stopping: " : "", describe(session_.state()),
+                                   dispatcher_.lanes().size(), dispatcher_.waiting(), dead);
+  // sd_notify takes a line a variable, and the reason may quote the broker.
+  std::ranges::replace_if(
+      status, [](unsigned char c) { return c < 0x20; }, ' ');
+  if (status == status_) return;
+  status_ = status;
+  notify("STATUS=" + status);
+}
+
+}  // namespace fastmqttd

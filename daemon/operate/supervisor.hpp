@@ -1,0 +1,46 @@
+// The daemon's life as systemd and the operator see it: ready, status, watchdog, stop.
+//
+// Runs on the main thread.  systemd is told through sd_notify(3); without it, nothing is sent.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "daemon/base/units.hpp"
+#include "daemon/delivery/dispatcher.hpp"
+#include "daemon/operate/main_loop.hpp"
+#include "daemon/session/session.hpp"
+
+namespace fastmqttd {
+
+class Supervisor {
+ public:
+  // Both must outlive it.  The loop's wake-up is to call look().
+  Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session, Duration shutdown_timeout);
+
+  // Sees to what has changed: ready, status, drops, the next step of a stop.
+  void look();
+
+ private:
+  void stop(int signal);
+  void give_up();
+  void tick();
+  void report_drops();
+  void show_status();
+  // What makes no progress, in words; empty when everything does.
+  std::set<std::string> stuck();
+
+  MainLoop& loop_;
+  Dispatcher& dispatcher_;
+  Session& session_;
+  const Duration shutdown_timeout_;
+  bool watched_ = false;  // by systemd's watchdog
+  bool ready_ = false;
+  bool stopping_ = false;
+  bool closed_ = false;       // the dispatcher, after the session has stopped
+  bool drops_timer_ = false;  // a report is due when it rings
+  std::set<std::string> known_stuck_;
+  std::string status_;
+};
+
+}  // namespace fastmqttd

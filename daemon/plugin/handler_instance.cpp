@@ -1,0 +1,198 @@
+#include "daemon/plugin/handler_instance.hpp"
+
+#include <algorithm>
+
+#include "daemon/base/log.hpp"
+#include "daemon/base/nearest.hpp"
+#include "daemon/base/units.hpp"
+
+namespace fastmqttd {
+namespace {
+
+std::string_view text_of(fastmqtt_view view) { return {view.data, view.data ? view.size : 0}; }
+
+log::Level to_level(std::int32_t level) {
+  if (level <= FASTMQTT_DEBUG) return log::Level::debug;
+  if (level == FASTMQTT_INFO) return log::Level::info;
+  return level == FASTMQTT_WARNING ? log::Level::warning : log::Level::error;
+}
+
+std::int32_t lowest_enabled_level() {
+  for (std::int32_t level = FASTMQTT_DEBUG; level < FASTMQTT_ERROR; ++level)
+    if (log::enabled(to_level(level))) return level;
+  return FASTMQTT_ERROR;
+}
+
+}  // namespace
+
+HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerConfig& config,
+                                 HandlerRequests& requests)
+    : library_(library), config_(config), requests_(requests) {
+  check_option_names(problems_);
+  if (problems_.empty()) {
+    fill_host_table();
+    try {
+      object_ = library.handler->create(&host_.table);
+    } catch (const std::exception& e) {  // a plugin without the glue, on our own runtime
+      last_error_ = e.what();
+    } catch (...) {
+      last_error_ = "unknown exception";
+    }
+    if (!object_ && problems_.empty())
+      problems_.push_back({config.place.file.empty() ? Place{library.path, 0, 0} : config.place,
+                           "handlers." + config.name, "the handler does not start",
+                           last_error_.empty() ? "it gave no reason" : last_error_, false});
+  }
+  if (object_ && !problems_.empty()) library.handler->destroy(object_);
+  if (!problems_.empty()) throw StartError(problems_);
+  creating_ = false;
+  if (!last_error_.empty()) log(FASTMQTT_ERROR, last_error_, nullptr);  // it started all the same
+}
+
+HandlerInstance::~HandlerInstance() {
+  if (object_) library_.handler->destroy(object_);
+}
+
+void HandlerInstance::on_messages(const fastmqtt_message* const* messages, std::size_t count,
+                                  fastmqtt_result* results) noexcept {
+  std::fill_n(results, count, static_cast<fastmqtt_result>(FASTMQTT_OK));
+  try {
+    library_.handler->on_messages(object_, messages, count, results);
+    return;
+  } catch (const std::exception& e) {
+    log(FASTMQTT_ERROR, std::string("exception: ") + e.what(), messages[0]);
+  } catch (...) {
+    log(FASTMQTT_ERROR, "unknown exception", messages[0]);
+  }
+  std::fill_n(results, count, static_cast<fastmqtt_result>(FASTMQTT_RETRY));
+}
+
+void HandlerInstance::on_wake() noexcept {
+  if (!library_.handler->on_wake) return;
+  try {
+    library_.handler->on_wake(object_);
+  } catch (const std::exception& e) {
+    log(FASTMQTT_ERROR, std::string("exception: ") + e.what(), nullptr);
+  } catch (...) {
+    log(FASTMQTT_ERROR, "unknown exception", nullptr);
+  }
+}
+
+std::map<std::string, std::uint64_t> HandlerInstance::counters() const {
+  std::map<std::string, std::uint64_t> values;
+  for (std::size_t i = 0; i < counter_names_.size(); ++i) values[counter_names_[i]] = counts_[i];
+  return values;
+}
+
+HandlerInstance& HandlerInstance::self(const fastmqtt_host* host) {
+  // The table is the first member of Host, and the plugin got its address from us.
+  return *reinterpret_cast<const Host*>(host)->instance;
+}
+
+void HandlerInstance::fill_host_table() {
+  host_.instance = this;
+  fastmqtt_host& table = host_.table;
+  table.size = sizeof table;
+  table.log_level = lowest_enabled_level();
+  table.log = [](const fastmqtt_host* host, std::int32_t level, fastmqtt_view text) {
+    self(host).log(level, text_of(text), nullptr);
+  };
+  table.log_message = [](const fastmqtt_host* host, std::int32_t level, fastmqtt_view text,
+                         const fastmqtt_message* about) {
+    self(host).log(level, text_of(text), about);
+  };
+  table.complete = [](const fastmqtt_host* host, std::uint64_t id, fastmqtt_result result) {
+    self(host).requests_.complete(id, result);
+  };
+  table.now_ns = [](const fastmqtt_host*) -> std::int64_t {
+    return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
+  };
+  table.wake_at = [](const fastmqtt_host* host, std::int64_t when_ns) {
+    self(host).requests_.wake_at(when_ns);
+  };
+  table.config = [](const fastmqtt_host* host, const char* path) -> fastmqtt_view {
+    const HandlerOptions::Entry* entry = self(host).config_.options.find(path);
+    return entry ? fastmqtt_view{entry->text.data(), entry->text.size()} : fastmqtt_view{};
+  };
+  table.config_error = [](const fastmqtt_host* host, const char* path, fastmqtt_view what) {
+    self(host).config_error(path, text_of(what));
+  };
+  table.counter = [](const fastmqtt_host* host, const char* name) {
+    return self(host).add_counter(name);
+  };
+  table.count = [](const fastmqtt_host* host, std::uint32_t counter, std::uint64_t by) {
+    if (counter < kMaxCounters)
+      self(host).counts_[counter].fetch_add(by, std::memory_order_relaxed);
+  };
+}
+
+void HandlerInstance::check_option_names(std::vector<Problem>& problems) const {
+  if (!library_.names_options) return;
+  for (const HandlerOptions::Entry* entry : config_.options.top()) {
+    if (std::ranges::find(library_.options, entry->path) != library_.options.end()) continue;
+    std::string expected = "the handler '" + library_.name + "' ";
+    if (library_.options.empty()) {
+      expected += "has no options";
+    } else {
+      expected += "knows ";
+      for (std::size_t i = 0; i < library_.options.size(); ++i)
+        expected += (i ? ", " : "") + library_.options[i];
+    }
+    if (const std::string near = nearest(entry->path, library_.options); !near.empty())
+      expected = "did you mean '" + near + "'? " + expected;
+    problems.push_back({entry->place, "handlers." + config_.name + ".options." + entry->path,
+                        "unknown option", expected, false});
+  }
+}
+
+void HandlerInstance::log(std::int32_t level, std::string_view text,
+                          const fastmqtt_message* about) {
+  if (creating_ && level >= FASTMQTT_ERROR) {
+    last_error_ = text;  // becomes part of the report when create() fails
+    return;
+  }
+  const std::string line = config_.name + ": " + std::string(text);
+  if (!about) {
+    log::write(to_level(level), line,
+               {{"MQTT_HANDLER", config_.name}, {"MQTT_PLUGIN", library_.name}});
+    return;
+  }
+  log::write(to_level(level), line,
+             {{"MQTT_HANDLER", config_.name},
+              {"MQTT_PLUGIN", library_.name},
+              {"MQTT_TOPIC", text_of(about->topic)},
+              {"MQTT_QOS", std::to_string(about->qos)},
+              {"MQTT_ATTEMPT", std::to_string(about->attempt)}});
+}
+
+void HandlerInstance::config_error(std::string_view path, std::string_view what) {
+  if (!creating_) {
+    log(FASTMQTT_ERROR, "option " + std::string(path) + ": " + std::string(what), nullptr);
+    return;
+  }
+  const HandlerOptions::Entry* entry = config_.options.find(path);
+  Place place = entry ? entry->place : config_.place;
+  if (place.file.empty()) place.file = library_.path;
+  problems_.push_back({place, "handlers." + config_.name + ".options." + std::string(path),
+                       entry && entry->scalar ? "'" + entry->shown + "' will not do"
+                       : entry                ? "will not do"
+                                              : "is missing",
+                       std::string(what), false});
+}
+
+std::uint32_t HandlerInstance::add_counter(const char* name) {
+  const auto found = std::ranges::find(counter_names_, std::string_view(name));
+  if (found != counter_names_.end())
+    return static_cast<std::uint32_t>(found - counter_names_.begin());
+  if (counter_names_.size() == kMaxCounters) {
+    log(FASTMQTT_WARNING,
+        "counter '" + std::string(name) + "' is one too many of " + std::to_string(kMaxCounters) +
+            ", ignoring",
+        nullptr);
+    return kMaxCounters;  // count() ignores it
+  }
+  counter_names_.emplace_back(name);
+  return static_cast<std::uint32_t>(counter_names_.size() - 1);
+}
+
+}  // namespace fastmqttd

@@ -1,0 +1,81 @@
+// One running instance of a handler, and the host table that it sees.
+//
+// Owns the plugin's object: made by create(), destroyed with this one.  Calls into the instance are
+// made by one thread at a time (its lane); what the instance asks for through the host table comes
+// from any thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/base/error.hpp"
+#include "daemon/config/config.hpp"
+#include "daemon/plugin/handler_library.hpp"
+#include "fastmqtt/handler.h"
+
+namespace fastmqttd {
+
+// What a handler asks of its lane.  Any thread; never blocks on a handler.
+class HandlerRequests {
+ public:
+  virtual ~HandlerRequests() = default;
+  virtual void complete(std::uint64_t delivery_id, fastmqtt_result result) = 0;
+  virtual void wake_at(std::int64_t when_ns) = 0;  // CLOCK_MONOTONIC; 0: at once
+};
+
+class HandlerInstance {
+ public:
+  static constexpr std::size_t kMaxCounters = 64;
+
+  // Runs the plugin's create().  Throws StartError with all that is wrong: unknown options, what
+  // the plugin said through config_error, or that it failed.  `config` and `requests` must outlive
+  // the instance.
+  HandlerInstance(const HandlerLibrary& library, const HandlerConfig& config,
+                  HandlerRequests& requests);
+  HandlerInstance(const HandlerInstance&) = delete;
+  HandlerInstance& operator=(const HandlerInstance&) = delete;
+  ~HandlerInstance();
+
+  // Whether it wants several messages in one call.
+  bool takes_batches() const { return (library_.handler->flags & FASTMQTT_BATCHES) != 0; }
+  // [turn] results[i] answers messages[i].  An exception that gets through the plugin's own glue is
+  // logged and answers retry.
+  void on_messages(const fastmqtt_message* const* messages, std::size_t count,
+                   fastmqtt_result* results) noexcept;
+  // [turn]
+  void on_wake() noexcept;
+
+  // What the handler counted, by name.
+  std::map<std::string, std::uint64_t> counters() const;
+
+ private:
+  // The C table with the way back to this object behind it.
+  struct Host {
+    fastmqtt_host table{};
+    HandlerInstance* instance = nullptr;
+  };
+  static HandlerInstance& self(const fastmqtt_host* host);
+
+  void fill_host_table();
+  void check_option_names(std::vector<Problem>& problems) const;
+  void log(std::int32_t level, std::string_view text, const fastmqtt_message* about);
+  void config_error(std::string_view path, std::string_view what);
+  std::uint32_t add_counter(const char* name);
+
+  const HandlerLibrary& library_;
+  const HandlerConfig& config_;
+  HandlerRequests& requests_;
+  Host host_;
+  void* object_ = nullptr;
+  bool creating_ = true;
+  std::vector<Problem> problems_;  // while creating
+  std::string last_error_;         // while creating: why, when create() says it by a log line
+  std::vector<std::string> counter_names_;
+  std::array<std::atomic<std::uint64_t>, kMaxCounters> counts_{};
+};
+
+}  // namespace fastmqttd

@@ -1,0 +1,183 @@
+#include "daemon/plugin/handler_library.hpp"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include "daemon/plugin/safe_path.hpp"
+
+namespace fastmqttd {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Version 1 of the struct as it was first released; a plugin can have no less.
+constexpr std::size_t kLeastHandlerSize = offsetof(fastmqtt_handler, on_wake) + sizeof(void*);
+constexpr const char* kHowToBuild =
+    "build it with fastmqtt_add_handler() and declare it with FASTMQTT_HANDLER";
+
+#if defined(__x86_64__)
+constexpr Elf64_Half kMachine = EM_X86_64;
+#elif defined(__aarch64__)
+constexpr Elf64_Half kMachine = EM_AARCH64;
+#elif defined(__riscv)
+constexpr Elf64_Half kMachine = EM_RISCV;
+#elif defined(__arm__)
+constexpr Elf64_Half kMachine = EM_ARM;
+#elif defined(__i386__)
+constexpr Elf64_Half kMachine = EM_386;
+#else
+constexpr Elf64_Half kMachine = EM_NONE;  // unknown: dlopen will tell
+#endif
+
+// The fields compared stand at the same place in the 32 and the 64 bit header.
+std::string elf_problem(int fd) {
+  Elf64_Ehdr header{};
+  const ssize_t got = ::pread(fd, &header, sizeof header, 0);
+  if (got < static_cast<ssize_t>(sizeof(Elf32_Ehdr)) ||
+      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    return "is not an ELF file";
+  const int bits = sizeof(void*) == 8 ? ELFCLASS64 : ELFCLASS32;
+  if (header.e_ident[EI_CLASS] != bits || (kMachine != EM_NONE && header.e_machine != kMachine))
+    return "was built for another processor architecture";
+  if (header.e_type != ET_DYN) return "is an ELF file, but no shared object";
+  return {};
+}
+
+bool valid_name(const char* name) {
+  if (!name || !*name || std::strlen(name) > 64) return false;
+  return std::all_of(name, name + std::strlen(name), [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
+// Loads one file; throws the Problem with it.
+class Loader {
+ public:
+  HandlerLibrary load(const std::string& path) {
+    check_file(path);
+    // By its path, not by the checked descriptor, for the sake of debuggers: in a safe directory
+    // the name cannot have come to mean another file.
+    ::dlerror();
+    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!handle) throw problem(path, "cannot be loaded: " + dl_error(path), "");
+    const auto [first, is_new] = handles_.emplace(handle, path);
+    if (!is_new)
+      throw problem(path, "has the same file or soname as " + first->second,
+                    "build it with a soname of its own, or with none");
+    const auto* handler = static_cast<const fastmqtt_handler*>(::dlsym(handle, FASTMQTT_SYMBOL_V1));
+    if (!handler) throw problem(path, "has no symbol " FASTMQTT_SYMBOL_V1, kHowToBuild);
+    return describe(path, *handler);
+  }
+
+ private:
+  static Problem problem(const std::string& path, std::string what, std::string expected) {
+    return {{path, 0, 0}, "", std::move(what), std::move(expected), false};
+  }
+
+  static void check_file(const std::string& path) {
+    std::string why;
+    const UniqueFd fd = open_safe_file(path, why);
+    if (!fd) throw Problem{{path, 0, 0}, "", why, "", true};
+    if (const std::string elf = elf_problem(fd.get()); !elf.empty())
+      throw problem(path, elf, "a shared object for this machine");
+  }
+
+  // dlerror's text usually repeats the path.
+  static std::string dl_error(const std::string& path) {
+    const char* text = ::dlerror();
+    std::string error = text ? text : "unknown reason";
+    if (error.starts_with(path + ": ")) error.erase(0, path.size() + 2);
+    return error;
+  }
+
+  static HandlerLibrary describe(const std::string& path, const fastmqtt_handler& handler) {
+    if (handler.size < kLeastHandlerSize)
+      throw problem(path,
+                    "its " FASTMQTT_SYMBOL_V1 " has size " + std::to_string(handler.size) +
+                        ", at least " + std::to_string(kLeastHandlerSize) + " is needed",
+                    "set size to sizeof(fastmqtt_handler)");
+    if (!valid_name(handler.name))
+      throw problem(path, "its handler has no valid name", "1 to 64 of a-z, 0-9, '_' and '-'");
+    if (!handler.version) throw problem(path, "its handler has no version", kHowToBuild);
+    if (!handler.create || !handler.destroy || !handler.on_messages)
+      throw problem(path, "its handler lacks create, destroy or on_messages", kHowToBuild);
+
+    HandlerLibrary library{path, &handler, handler.name, {}, handler.options != nullptr, {}};
+    for (auto topic = handler.topics; topic && *topic; ++topic) {
+      if (const std::string error = topic_filter_error(*topic); !error.empty())
+        throw problem(path, "its default topic filter '" + std::string(*topic) + "' is not valid",
+                      error);
+      library.topics.emplace_back(*topic);
+    }
+    for (auto option = handler.options; option && *option; ++option)
+      library.options.emplace_back(*option);
+    return library;
+  }
+
+  std::map<void*, std::string> handles_;
+};
+
+std::vector<std::string> shared_objects(const std::string& directory,
+                                        const std::set<std::string>& skip) {
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(directory))
+    if (entry.path().extension() == ".so" && !skip.contains(entry.path().stem().string()))
+      files.push_back(entry.path().string());
+  std::ranges::sort(files);
+  return files;
+}
+
+}  // namespace
+
+std::vector<HandlerLibrary> load_handler_libraries(const std::vector<std::string>& directories,
+                                                   bool may_be_absent,
+                                                   const std::set<std::string>& skip,
+                                                   std::vector<Problem>& problems) {
+  std::vector<HandlerLibrary> libraries;
+  Loader loader;
+  for (const std::string& directory : directories) {
+    std::error_code error;
+    if (!fs::is_directory(directory, error)) {
+      if (error == std::errc::no_such_file_or_directory || !error) {
+        if (!may_be_absent || fs::exists(directory, error))
+          problems.push_back({{directory, 0, 0},
+                              "plugin_directories",
+                              "is not a directory",
+                              "an existing directory",
+                              false});
+        continue;
+      }
+    }
+    if (const std::string why = unsafe_directory(directory); !why.empty()) {
+      problems.push_back({{directory, 0, 0}, "plugin_directories", why, "", true});
+      continue;
+    }
+    for (const std::string& path : shared_objects(directory, skip)) {
+      try {
+        HandlerLibrary library = loader.load(path);
+        const auto twin = std::ranges::find(libraries, library.name, &HandlerLibrary::name);
+        if (twin == libraries.end())
+          libraries.push_back(std::move(library));
+        else
+          problems.push_back(
+              {{path, 0, 0},
+               "",
+               "is a second handler named '" + library.name + "', after " + twin->path,
+               "remove one of the two",
+               false});
+      } catch (const Problem& problem) {
+        problems.push_back(problem);
+      }
+    }
+  }
+  return libraries;
+}
+
+}  // namespace fastmqttd

@@ -1,0 +1,302 @@
+#include "daemon/session/client.hpp"
+
+#include <MQTTAsync.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+#include "daemon/base/log.hpp"
+
+namespace fastmqttd {
+namespace {
+
+// Paho looks at its timeouts every three seconds; past this much more it has forgotten one.
+constexpr auto kPahoSlack = 5s;
+constexpr auto kSubscribeTimeout = 30s;
+constexpr auto kDisconnectTimeout = 2s;
+constexpr auto kPoll = 20ms;
+
+// Connection refusals of MQTT 3.1.1, section 3.2.2.3; from 128 on they are reason codes of MQTT 5.
+std::string refusal_text(int code) {
+  static const std::map<int, std::string> kTexts{{1, "unacceptable protocol version"},
+                                                 {2, "client identifier rejected"},
+                                                 {3, "server unavailable"},
+                                                 {4, "bad user name or password"},
+                                                 {5, "not authorized"}};
+  if (const auto text = kTexts.find(code); text != kTexts.end()) return text->second;
+  const char* name = ::MQTTReasonCode_toString(static_cast<MQTTReasonCodes>(code));
+  return name ? name : "unknown reason";
+}
+
+std::string code_text(int code) {
+  return fmt::format("{} (0x{:02x})", refusal_text(code), static_cast<unsigned>(code));
+}
+
+std::string failure_text(const mqtt::exception& failure, const Endpoint& endpoint) {
+  if (failure.get_return_code() > 0) return "refused: " + code_text(failure.get_return_code());
+  // Paho gives no errno: see for ourselves.
+  const std::string error = probe(endpoint, 1s);
+  if (!error.empty()) return endpoint.text() + ": " + error;
+  return endpoint.text() +
+         ": the broker ended the connection before it answered, or did not answer";
+}
+
+// What came with one property of an incoming PUBLISH (MQTT 5.0 section 2.2.2.2).
+fastmqtt_property to_property(const MQTTProperty& raw) {
+  fastmqtt_property property{static_cast<std::uint32_t>(raw.identifier), 0, {}, {}};
+  const auto view = [](const MQTTLenString& text) {
+    return fastmqtt_view{text.data, static_cast<std::size_t>(text.len)};
+  };
+  switch (::MQTTProperty_getType(raw.identifier)) {
+    case MQTTPROPERTY_TYPE_BYTE: property.number = raw.value.byte; break;
+    case MQTTPROPERTY_TYPE_TWO_BYTE_INTEGER: property.number = raw.value.integer2; break;
+    case MQTTPROPERTY_TYPE_FOUR_BYTE_INTEGER:
+    case MQTTPROPERTY_TYPE_VARIABLE_BYTE_INTEGER: property.number = raw.value.integer4; break;
+    case MQTTPROPERTY_TYPE_UTF_8_STRING_PAIR:
+      property.name = view(raw.value.data);
+      property.value = view(raw.value.value);
+      break;
+    default: property.value = view(raw.value.data); break;
+  }
+  return property;
+}
+
+// Waits for a token in slices.  False when `keep_waiting` said no or the time was up; throws
+// mqtt::exception when what it stands for failed.
+bool wait_for(mqtt::token& token, Duration timeout, const Client::KeepWaiting& keep_waiting) {
+  const TimePoint deadline = Clock::now() + timeout;
+  while (!token.wait_for(kPoll))
+    if (!keep_waiting() || Clock::now() > deadline) return false;
+  return true;
+}
+
+std::int64_t realtime_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+class Client::Persistence : public mqtt::iclient_persistence {
+ public:
+  explicit Persistence(Client& client) : client_(client) {}
+
+  void open(const std::string&, const std::string&) override {}
+  void close() override {}
+  void clear() override { records_.clear(); }
+  bool contains_key(const std::string& key) override { return records_.contains(key); }
+  mqtt::string_collection keys() const override { return {}; }
+
+  void put(const std::string& key, const std::vector<mqtt::string_view>& parts) override {
+    // "r-N": a PUBLISH of QoS 2 before MQTT 5, about to be acknowledged by PUBREC; its content is
+    // handed over later, at PUBREL, when it is too late to refuse.
+    if (key.starts_with("r-") && !client_.callbacks_.has_room()) client_.refuse();
+    if (key.starts_with("r")) return;
+    std::string& record = records_[key];  // what Paho reads back: its own packets on the way out
+    record.clear();
+    for (const auto& part : parts) record.append(part.data(), part.size());
+  }
+  std::string get(const std::string& key) const override {
+    const auto record = records_.find(key);
+    return record == records_.end() ? std::string() : record->second;
+  }
+  void remove(const std::string& key) override { records_.erase(key); }
+
+ private:
+  Client& client_;
+  std::map<std::string, std::string> records_;
+};
+
+Client::Client(const MqttConfig& config, const std::string& client_id, Callbacks callbacks)
+    : config_(config),
+      callbacks_(std::move(callbacks)),
+      persistence_(std::make_unique<Persistence>(*this)),
+      // Unlike any id of an earlier run.
+      next_message_id_(static_cast<std::uint64_t>(realtime_ns())),
+      // The address is given at each attempt.
+      paho_("tcp://unset:1883", client_id,
+            mqtt::create_options(config.version == MqttVersion::v5 ? MQTTVERSION_5
+                                                                   : MQTTVERSION_3_1_1),
+            persistence_.get()) {
+  paho_.set_message_callback(
+      [this](const mqtt::const_message_ptr& message) { on_message(*message); });
+  paho_.set_connection_lost_handler([this](const std::string& cause) { callbacks_.lost(cause); });
+  // A DISCONNECT from the broker comes here alone, not to the handler above.
+  paho_.set_disconnected_handler([this](const mqtt::properties& properties, int code) {
+    std::string why = "the broker disconnected: " + code_text(code);
+    if (properties.contains(mqtt::property::REASON_STRING))
+      why += ": " + mqtt::get<std::string>(properties, mqtt::property::REASON_STRING);
+    callbacks_.lost(why);
+  });
+}
+
+Client::~Client() = default;
+
+// One named object, filled by setters and passed as an lvalue: Paho C++ 1.2.0 loses properties when
+// options are moved.  The version goes first, since it resets the clean flags.
+mqtt::connect_options Client::connect_options(const Endpoint& endpoint) const {
+  mqtt::connect_options options;
+  options.set_mqtt_version(static_cast<int>(config_.version));
+  if (config_.version == MqttVersion::v5) {
+    options.set_clean_start(config_.clean_session);
+    // Without it a session ends with the connection; all ones: never (MQTT 5.0 3.1.2.11.2).
+    const std::int32_t expiry = config_.clean_session ? 0 : -1;
+    options.set_properties({{mqtt::property::SESSION_EXPIRY_INTERVAL, expiry}});
+  } else {
+    options.set_clean_session(config_.clean_session);
+  }
+  options.set_servers(std::make_shared<mqtt::string_collection>("tcp://" + endpoint.text()));
+  options.set_keep_alive_interval(config_.keepalive);
+  options.set_connect_timeout(
+      std::max(1s, std::chrono::ceil<std::chrono::seconds>(config_.connect_timeout)));
+  options.set_automatic_reconnect(false);
+  if (config_.username) options.set_user_name(config_.username->value());
+  if (config_.password) options.set_password(config_.password->value());
+  if (config_.will_message_topic)
+    options.set_will(mqtt::will_options(
+        config_.will_message_topic->value(),
+        config_.will_message_payload ? config_.will_message_payload->value() : std::string(),
+        config_.will_message_qos, config_.will_message_retain));
+  return options;
+}
+
+std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
+                                                 const KeepWaiting& keep_waiting,
+                                                 std::string& why) {
+  endpoint_ = endpoint;
+  older_sockets_ = sockets_to(endpoint);
+  const mqtt::connect_options options = connect_options(endpoint);
+  connecting_ = true;
+  try {
+    const mqtt::token_ptr token = paho_.connect(options);
+    if (!wait_for(*token, config_.connect_timeout + kPahoSlack, keep_waiting)) {
+      if (keep_waiting()) why = endpoint.text() + ": no answer within the connect timeout";
+      return std::nullopt;
+    }
+    connecting_ = false;
+    const std::vector<OwnSocket> sockets = new_sockets();
+    for (const OwnSocket& socket : sockets) set_no_delay(socket);
+    *sockets_.lock() = sockets;
+    return Connected{token->get_connect_response().is_session_present()};
+  } catch (const mqtt::exception& failure) {
+    connecting_ = false;
+    why = failure_text(failure, endpoint);
+  }
+  return std::nullopt;
+}
+
+bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting) {
+  const bool v5 = config_.version == MqttVersion::v5;
+  const std::vector<SubscriptionConfig> subscriptions =
+      v5 ? plan.subscriptions() : plan.without_covered();
+  std::vector<mqtt::token_ptr> tokens;
+  try {
+    for (std::uint32_t i = 0; i < subscriptions.size(); ++i) {
+      const SubscriptionConfig& s = subscriptions[i];
+      if (!v5) {
+        tokens.push_back(paho_.subscribe(s.topic.text(), s.qos));
+        continue;
+      }
+      const mqtt::subscribe_options options(
+          s.no_local, s.retain_as_published,
+          static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
+      mqtt::properties properties;
+      if (const std::uint32_t id = plan.identifier(i); id != 0)
+        properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(id)});
+      tokens.push_back(paho_.subscribe(s.topic.text(), s.qos, options, properties));
+    }
+  } catch (const mqtt::exception&) {
+    return false;  // not connected any more
+  }
+
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const SubscriptionConfig& s = subscriptions[i];
+    try {
+      if (!wait_for(*tokens[i], kSubscribeTimeout, keep_waiting)) return false;
+      const auto granted = tokens[i]->get_subscribe_response().get_reason_codes();
+      if (!granted.empty() && static_cast<int>(granted.front()) < s.qos)
+        log::warning("the broker grants {} only QoS {} instead of {}", s.topic.text(),
+                     static_cast<int>(granted.front()), s.qos);
+    } catch (const mqtt::exception& failure) {
+      const int code = std::max<int>(failure.get_reason_code(), failure.get_return_code());
+      if (code < 0x80) return false;
+      log::write(log::Level::error,
+                 fmt::format("the broker refuses the subscription to {}: {}: its messages will not "
+                             "arrive; check the broker's access rules",
+                             s.topic.text(), code_text(code)),
+                 {{"MQTT_TOPIC", s.topic.text()}, {"MQTT_REASON", std::to_string(code)}});
+    }
+  }
+  return true;
+}
+
+void Client::disconnect() {
+  try {
+    paho_.disconnect(0)->wait_for(kDisconnectTimeout);
+  } catch (const mqtt::exception&) {
+    // Not connected: nothing to end.
+  }
+}
+
+bool Client::settled_connection() { return paho_.is_connected(); }
+
+void Client::on_message(const mqtt::message& message) noexcept {
+  // What is still in the socket after a refusal will come again, in order, behind the refused one.
+  if (refused_ && message.get_qos() > 0) return;
+  try {
+    const bool must = message.get_qos() == 2 && config_.version != MqttVersion::v5;
+    if (!callbacks_.message(copy(message), must)) refuse();
+  } catch (const std::exception& e) {  // out of memory, at best
+    log::error("cannot take a message: {}: not acknowledging it", e.what());
+    refuse();
+  }
+}
+
+MessagePtr Client::copy(const mqtt::message& message) {
+  properties_.clear();
+  subscription_ids_.clear();
+  const MQTTProperties& raw = message.get_properties().c_struct();
+  for (int i = 0; i < raw.count; ++i) {
+    properties_.push_back(to_property(raw.array[i]));
+    if (raw.array[i].identifier == MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER)
+      subscription_ids_.push_back(properties_.back().number);
+  }
+  const std::string& payload = message.get_payload_ref().str();
+  return std::make_shared<Message>(Message::Parts{.topic = message.get_topic(),
+                                                  .payload = payload,
+                                                  .qos = message.get_qos(),
+                                                  .retain = message.is_retained(),
+                                                  .dup = message.is_duplicate(),
+                                                  .received_ns = realtime_ns(),
+                                                  .id = next_message_id_++,
+                                                  .properties = properties_,
+                                                  .subscription_ids = subscription_ids_});
+}
+
+// Paho acknowledges when the callback returns, whatever it returns.  With the socket shut down
+// nothing leaves any more, so the broker sends the message again on the next connection.
+void Client::refuse() noexcept {
+  refused_ = true;
+  bool shut = false;
+  for (const OwnSocket& socket : new_sockets()) shut |= shut_down(socket);
+  // A socket whose peer has gone is not found by its address; nothing leaves through it either.
+  for (const OwnSocket& socket : *sockets_.lock()) shut |= shut_down(socket);
+  if (shut) return;
+  log::error("cannot refuse a message without ending the process: exiting");
+  std::_Exit(static_cast<int>(ExitStatus::internal));
+}
+
+// Those made since connect(): Paho's, and at the worst a handler's own to the same broker.
+std::vector<OwnSocket> Client::new_sockets() const {
+  std::vector<OwnSocket> sockets = sockets_to(endpoint_);
+  std::erase_if(sockets, [this](const OwnSocket& socket) {
+    return std::ranges::find(older_sockets_, socket) != older_sockets_.end();
+  });
+  return sockets;
+}
+
+}  // namespace fastmqttd

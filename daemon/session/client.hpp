@@ -1,0 +1,93 @@
+// Paho's client, tamed: the traps of its API are dealt with here and nowhere else.
+//
+// Made for one owner thread, which makes every call.  The callbacks run on Paho's thread, under
+// Paho's global lock: they must return soon and must not call back into this class.
+#pragma once
+
+#include <mqtt/async_client.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/guarded.hpp"
+#include "daemon/base/units.hpp"
+#include "daemon/config/config.hpp"
+#include "daemon/delivery/subscription_plan.hpp"
+#include "daemon/message/message.hpp"
+#include "daemon/session/socket.hpp"
+
+namespace fastmqttd {
+
+class Client {
+ public:
+  struct Callbacks {
+    // Whether the message is taken.  When not, the connection ends without acknowledging it.
+    // `must` is set for one that has been acknowledged already (QoS 2 before MQTT 5: the PUBREC
+    // went out first) and can no longer be refused.
+    std::function<bool(const MessagePtr&, bool must)> message;
+    // Asked before a message is acknowledged whose content comes later.
+    std::function<bool()> has_room;
+    // The connection ended; with the broker's words when it said why.
+    std::function<void(const std::string& why)> lost;
+  };
+  struct Connected {
+    bool session_present = false;
+  };
+  // Whether to go on waiting.
+  using KeepWaiting = std::function<bool()>;
+
+  Client(const MqttConfig& config, const std::string& client_id, Callbacks callbacks);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // One attempt at one address.  Nothing on failure; `why` says so, empty when waiting was given
+  // up.
+  std::optional<Connected> connect(const Endpoint& endpoint, const KeepWaiting& keep_waiting,
+                                   std::string& why);
+  // Whether the latest attempt was given up before Paho was done with it.
+  bool connecting() const { return connecting_; }
+  // Subscribes to the plan, in its order.  Refusals are logged.  False when the connection did not
+  // last.
+  bool subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting);
+  // DISCONNECT, then close; bounded in time.
+  void disconnect();
+  // Returns once Paho has finished what it was doing; false when there is no connection.
+  bool settled_connection();
+
+  // Whether this client refused a message: it is of no use any more, since it would remember the
+  // packet identifier and swallow the broker's repetition.
+  bool refused() const { return refused_; }
+
+ private:
+  // Paho's copies of packets on the way.  Nothing is kept: received messages of QoS 2 are ours to
+  // keep.  It is here to be asked before an acknowledgement leaves.
+  class Persistence;
+
+  mqtt::connect_options connect_options(const Endpoint& endpoint) const;
+  void on_message(const mqtt::message& message) noexcept;
+  MessagePtr copy(const mqtt::message& message);
+  void refuse() noexcept;
+  std::vector<OwnSocket> new_sockets() const;
+
+  const MqttConfig& config_;
+  const Callbacks callbacks_;
+  std::unique_ptr<Persistence> persistence_;
+  std::atomic<bool> refused_{false};
+  bool connecting_ = false;
+  // The address of the connection and the sockets that led there before it; written by the owner
+  // before connecting, read by callbacks.
+  Endpoint endpoint_;
+  std::vector<OwnSocket> older_sockets_;
+  Guarded<std::vector<OwnSocket>> sockets_;      // of the connection, once it is made
+  std::uint64_t next_message_id_;                // Paho's thread only
+  std::vector<fastmqtt_property> properties_;    // Paho's thread only
+  std::vector<std::uint32_t> subscription_ids_;  // Paho's thread only
+  mqtt::async_client paho_;                      // last: its callbacks use all of the above
+};
+
+}  // namespace fastmqttd

@@ -1,0 +1,288 @@
+#include "daemon/session/session.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "daemon/base/guarded.hpp"
+#include "daemon/base/log.hpp"
+#include "daemon/session/backoff.hpp"
+#include "daemon/session/client.hpp"
+
+namespace fastmqttd {
+namespace {
+
+using Phase = SessionState::Phase;
+
+// The owner takes a step at least this often.
+constexpr auto kStep = 100ms;
+constexpr auto kOwnerLimit = 30s;
+constexpr auto kResolveLimit = 30s;
+
+// A name lookup that may take its time, in a thread of its own that nobody has to wait for.
+struct Lookup {
+  struct Answer {
+    bool done = false;
+    std::vector<Endpoint> endpoints;
+    std::string why;
+  };
+  Guarded<Answer> answer;
+  std::condition_variable answered;
+};
+
+std::shared_ptr<Lookup> look_up(const std::string& host, std::uint16_t port) {
+  auto lookup = std::make_shared<Lookup>();
+  std::thread([lookup, host, port] {
+    Lookup::Answer found;
+    found.endpoints = resolve(host, port, found.why);
+    found.done = true;
+    *lookup->answer.lock() = std::move(found);
+    lookup->answered.notify_one();
+  }).detach();
+  return lookup;
+}
+
+}  // namespace
+
+class Session::Owner {
+ public:
+  Owner(const MqttConfig& config, std::string client_id, Dispatcher& dispatcher,
+        std::function<void()> attention)
+      : config_(config),
+        client_id_(std::move(client_id)),
+        dispatcher_(dispatcher),
+        attention_(std::move(attention)) {
+    state_.lock()->shown.broker = config.host.front().value() + ":" + std::to_string(config.port);
+  }
+
+  ~Owner() {
+    stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void start() {
+    thread_ = std::thread([this] { run(); });
+  }
+
+  void stop() {
+    state_.lock()->stopping = true;
+    changed_.notify_one();
+  }
+
+  SessionState state() { return state_.lock()->shown; }
+
+  std::optional<std::string> stuck(TimePoint now) {
+    auto state = state_.lock();
+    if (thread_.joinable() && state->shown.phase != Phase::stopped &&
+        now - state->last_step > kOwnerLimit)
+      return "the session thread has made no progress for " +
+             format_duration(std::chrono::duration_cast<Duration>(now - state->last_step));
+    const TimePoint began = callback_began_;
+    if (began != TimePoint() && now - began > kOwnerLimit)
+      return "the receiving thread is held up in a message";
+    return std::nullopt;
+  }
+
+ private:
+  struct State {
+    SessionState shown;
+    bool stopping = false;
+    std::optional<std::string> lost;  // why the connection ended, when it has
+    TimePoint last_step = Clock::now();
+  };
+
+  void run() {
+    while (!stopping()) {
+      std::string why;
+      if (connect(why)) {
+        backoff_.reset();
+        set_phase(Phase::connected);
+        why = serve();
+        if (stopping()) break;
+        if (client_->refused()) {
+          wait_until_drained();
+          continue;
+        }
+        log::write(log::Level::warning, "connection to " + broker_ + " lost: " + why,
+                   {{"MQTT_BROKER", broker_}});
+      }
+      if (!stopping()) pause(why);
+    }
+    if (client_) client_->disconnect();  // without it the broker would send the will
+    client_.reset();
+    set_phase(Phase::stopped);
+  }
+
+  // Tries every host and every address of it, in order.
+  bool connect(std::string& why) {
+    set_phase(Phase::connecting);
+    for (const Text& host : config_.host) {
+      broker_ = host.value() + ":" + std::to_string(config_.port);
+      state_.lock()->shown.broker = broker_;
+      for (const Endpoint& endpoint : addresses_of(host.value(), why)) {
+        if (stopping()) return false;
+        if (connect_to(endpoint, why)) return true;
+      }
+      if (stopping()) return false;
+      log::write(log::Level::warning, "cannot connect to " + broker_ + ": " + why,
+                 {{"MQTT_BROKER", broker_}});
+    }
+    return false;
+  }
+
+  std::vector<Endpoint> addresses_of(const std::string& host, std::string& why) {
+    const auto lookup = look_up(host, config_.port);
+    const TimePoint deadline = Clock::now() + kResolveLimit;
+    while (keep_going() && Clock::now() < deadline) {
+      auto answer = lookup->answer.lock();
+      if (!answer->done) answer.wait_until(lookup->answered, Clock::now() + kStep);
+      if (!answer->done) continue;
+      why = "cannot find the address of '" + host + "': " + answer->why;
+      return std::move(answer->endpoints);
+    }
+    why = "cannot find the address of '" + host + "': no answer from the resolver";
+    return {};
+  }
+
+  bool connect_to(const Endpoint& endpoint, std::string& why) {
+    if (!client_ || client_->refused()) make_client();
+    state_.lock()->lost.reset();
+    const auto connected = client_->connect(
+        endpoint, [this] { return keep_going(); }, why);
+    if (!connected) {
+      // An attempt that is still going on must not meet the next one.
+      if (client_->connecting()) client_.reset();
+      return false;
+    }
+    log::write(
+        log::Level::info,
+        fmt::format("connected to {} as {}, MQTT {}, {}", broker_, client_id_, version_text(),
+                    connected->session_present ? "session kept" : "new session"),
+        {{"MQTT_BROKER", broker_}});
+    // A session that was there when this process last subscribed still has its subscriptions.
+    if (subscribed_ && connected->session_present) return true;
+    subscribed_ = client_->subscribe(dispatcher_.plan(), [this] { return keep_going_connected(); });
+    if (subscribed_ || client_->refused()) return true;
+    client_->disconnect();
+    why = "the connection did not last until everything was subscribed";
+    return false;
+  }
+
+  // Until the connection ends or is to end; says why.
+  std::string serve() {
+    auto state = state_.lock();
+    while (!state->stopping && !state->lost) {
+      state->last_step = Clock::now();
+      state.wait_until(changed_, Clock::now() + kOwnerLimit / 3);
+    }
+    const std::string why = state->lost.value_or("");
+    state.unlock();
+    client_->settled_connection();  // Paho has closed its side when this returns
+    return why;
+  }
+
+  void wait_until_drained() {
+    log::warning(
+        "a handler's queue is full: not taking messages until it has drained; the broker "
+        "keeps them");
+    set_phase(Phase::refusing, "a handler's queue is full");
+    client_.reset();
+    while (keep_going() && !dispatcher_.has_drained()) {
+      auto state = state_.lock();
+      if (!state->stopping) state.wait_until(changed_, Clock::now() + kStep);
+    }
+  }
+
+  void pause(const std::string& why) {
+    const double random = std::uniform_real_distribution<>(0, 1)(random_);
+    const Duration length = backoff_.next(random);
+    set_phase(Phase::waiting, why);
+    log::info("next attempt in {}", format_duration(length));
+    const TimePoint end = Clock::now() + length;
+    while (keep_going() && Clock::now() < end) {
+      auto state = state_.lock();
+      if (!state->stopping)
+        state.wait_until(changed_, std::min<TimePoint>(end, Clock::now() + kOwnerLimit / 3));
+    }
+  }
+
+  void make_client() {
+    client_.reset();
+    client_ = std::make_unique<Client>(
+        config_, client_id_,
+        Client::Callbacks{[this](const MessagePtr& message, bool must) {
+                            callback_began_ = Clock::now();
+                            const bool accepted = dispatcher_.accept(message, must);
+                            callback_began_ = TimePoint();
+                            return accepted;
+                          },
+                          [this] { return dispatcher_.has_room(); },
+                          [this](const std::string& why) {
+                            auto state = state_.lock();
+                            // The first one knows best.
+                            if (!state->lost)
+                              state->lost =
+                                  why.empty() ? "the broker closed it, or the network did" : why;
+                            state.unlock();
+                            changed_.notify_one();
+                          }});
+  }
+
+  const char* version_text() const {
+    switch (config_.version) {
+      case MqttVersion::v3_1: return "3.1";
+      case MqttVersion::v3_1_1: return "3.1.1";
+      case MqttVersion::v5: break;
+    }
+    return "5";
+  }
+
+  bool stopping() { return state_.lock()->stopping; }
+
+  // A step of progress; false when it is time to stop.
+  bool keep_going() {
+    auto state = state_.lock();
+    state->last_step = Clock::now();
+    return !state->stopping;
+  }
+
+  bool keep_going_connected() { return keep_going() && !state_.lock()->lost; }
+
+  void set_phase(Phase phase, const std::string& reason = "") {
+    auto state = state_.lock();
+    state->shown.phase = phase;
+    state->shown.reason = reason;
+    if (phase != Phase::connecting) state->shown.first_answer = true;
+    state->last_step = Clock::now();
+    state.unlock();
+    attention_();
+  }
+
+  const MqttConfig& config_;
+  const std::string client_id_;
+  Dispatcher& dispatcher_;
+  const std::function<void()> attention_;
+  std::condition_variable changed_;
+  Guarded<State> state_;
+  std::string broker_;       // of the attempt or connection at hand; the owner's own
+  bool subscribed_ = false;  // by this process, on the session at the broker
+  Backoff backoff_{config_.reconnect_delay, config_.reconnect_delay_max};
+  std::minstd_rand random_{std::random_device{}()};
+  std::atomic<TimePoint> callback_began_{TimePoint()};  // of Paho's thread; the epoch: none runs
+  std::unique_ptr<Client> client_;                      // the owner's own
+  std::thread thread_;
+};
+
+Session::Session(const MqttConfig& config, std::string client_id, Dispatcher& dispatcher,
+                 std::function<void()> attention)
+    : owner_(std::make_unique<Owner>(config, std::move(client_id), dispatcher,
+                                     std::move(attention))) {}
+Session::~Session() = default;
+void Session::start() { owner_->start(); }
+void Session::stop() { owner_->stop(); }
+SessionState Session::state() const { return owner_->state(); }
+std::optional<std::string> Session::stuck(TimePoint now) const { return owner_->stuck(now); }
+
+}  // namespace fastmqttd

@@ -1,0 +1,58 @@
+// The one MQTT session with the broker: connects, subscribes, receives, and keeps at it.
+//
+// A thread of its own, the owner, runs the connect loop and makes every call into Paho; Paho's
+// callbacks only hand messages to the Dispatcher and post events.  Paho is seen in this room only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/base/units.hpp"
+#include "daemon/config/config.hpp"
+#include "daemon/delivery/dispatcher.hpp"
+
+namespace fastmqttd {
+
+// What main and the operator want to know of the session.
+struct SessionState {
+  enum class Phase {
+    connecting,  // an attempt is being made
+    connected,   // and subscribed
+    waiting,     // for the next attempt
+    refusing,    // a handler's queue is full: away until it has drained
+    stopped,
+  };
+
+  Phase phase = Phase::connecting;
+  std::string broker;         // "host:port" as configured
+  std::string reason;         // why it waits
+  bool first_answer = false;  // the first attempt succeeded or failed
+};
+
+class Session {
+ public:
+  // `attention` is called, from any thread, whenever the state has changed.  The dispatcher must
+  // outlive the session.
+  Session(const MqttConfig& config, std::string client_id, Dispatcher& dispatcher,
+          std::function<void()> attention);
+  ~Session();  // stops, and waits for it
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void start();
+  // Disconnects cleanly (no will is sent); state() says when it has stopped.  Returns at once.
+  void stop();
+
+  SessionState state() const;
+  // What a part of the session has been busy with for longer than it should: the owner without
+  // progress, or Paho's thread within our callback.
+  std::optional<std::string> stuck(TimePoint now) const;
+
+ private:
+  class Owner;
+  std::unique_ptr<Owner> owner_;
+};
+
+}  // namespace fastmqttd

@@ -1,0 +1,108 @@
+#include "daemon/session/socket.hpp"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "daemon/base/unique_fd.hpp"
+
+namespace fastmqttd {
+namespace {
+
+// The socket behind a descriptor; nothing when it is none.
+std::optional<OwnSocket> socket_at(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISSOCK(info.st_mode)) return std::nullopt;
+  return OwnSocket{fd, info.st_ino};
+}
+
+sockaddr* generic(sockaddr_storage& address) { return reinterpret_cast<sockaddr*>(&address); }
+
+}  // namespace
+
+std::string Endpoint::text() const {
+  char host[INET6_ADDRSTRLEN] = "?";
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    ::inet_ntop(AF_INET, &v4.sin_addr, host, sizeof host);
+    return std::string(host) + ":" + std::to_string(ntohs(v4.sin_port));
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  ::inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof host);
+  return "[" + std::string(host) + "]:" + std::to_string(ntohs(v6.sin6_port));
+}
+
+std::vector<Endpoint> resolve(const std::string& host, std::uint16_t port, std::string& why) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  addrinfo* raw = nullptr;
+  if (const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &raw)) {
+    why = error == EAI_SYSTEM ? std::strerror(errno) : ::gai_strerror(error);
+    return {};
+  }
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(raw, ::freeaddrinfo);
+  std::vector<Endpoint> endpoints;
+  for (const addrinfo* at = raw; at; at = at->ai_next) {
+    if (at->ai_family != AF_INET && at->ai_family != AF_INET6) continue;
+    Endpoint endpoint;
+    std::memcpy(&endpoint.address, at->ai_addr, at->ai_addrlen);
+    endpoint.size = at->ai_addrlen;
+    endpoints.push_back(endpoint);
+  }
+  if (endpoints.empty()) why = "it has no IP address";
+  return endpoints;
+}
+
+std::string probe(const Endpoint& endpoint, Duration timeout) {
+  const UniqueFd fd(
+      ::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return std::strerror(errno);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) == 0)
+    return {};
+  if (errno != EINPROGRESS) return std::strerror(errno);
+  pollfd poll{fd.get(), POLLOUT, 0};
+  if (::poll(&poll, 1, static_cast<int>(timeout.count())) != 1) return std::strerror(ETIMEDOUT);
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+  return error ? std::strerror(error) : std::string();
+}
+
+std::vector<OwnSocket> sockets_to(const Endpoint& endpoint) {
+  std::vector<OwnSocket> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
+    const std::string name = entry.path().filename();
+    int fd = -1;
+    std::from_chars(name.data(), name.data() + name.size(), fd);
+    const std::optional<OwnSocket> socket = socket_at(fd);
+    Endpoint peer;
+    peer.size = sizeof peer.address;
+    if (socket && ::getpeername(fd, generic(peer.address), &peer.size) == 0 && peer == endpoint)
+      found.push_back(*socket);
+  }
+  return found;
+}
+
+void set_no_delay(const OwnSocket& socket) {
+  const int on = 1;
+  if (socket_at(socket.fd) == socket)
+    ::setsockopt(socket.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+bool shut_down(const OwnSocket& socket) {
+  if (socket_at(socket.fd) != socket) return false;
+  return ::shutdown(socket.fd, SHUT_RDWR) == 0 || errno == ENOTCONN;
+}
+
+}  // namespace fastmqttd

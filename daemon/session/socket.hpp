@@ -1,0 +1,49 @@
+// Addresses of the broker, and Paho's own socket to it, which Paho does not show.
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/base/units.hpp"
+
+namespace fastmqttd {
+
+// One IP address and port.
+struct Endpoint {
+  sockaddr_storage address{};
+  socklen_t size = 0;
+
+  std::string text() const;  // "127.0.0.1:1883", "[::1]:1883"
+  bool operator==(const Endpoint& other) const { return text() == other.text(); }
+};
+
+// All addresses of a host name, in the order of getaddrinfo(3).  Blocks while the resolver does.
+// Empty on failure, and `why` says so.
+std::vector<Endpoint> resolve(const std::string& host, std::uint16_t port, std::string& why);
+
+// What connecting to the endpoint meets, as the system names it ("Connection refused"); empty when
+// it succeeds.  For the sake of a clear message after a failure that Paho reports without a reason.
+std::string probe(const Endpoint& endpoint, Duration timeout);
+
+// A socket of this process, by descriptor and inode: a descriptor alone may be used again.
+struct OwnSocket {
+  int fd = -1;
+  std::uint64_t inode = 0;
+  bool operator==(const OwnSocket&) const = default;
+};
+
+// The TCP sockets of this process that are connected, or connecting, to the endpoint.
+std::vector<OwnSocket> sockets_to(const Endpoint& endpoint);
+
+// TCP_NODELAY: small packets leave at once.  Nagle's algorithm would hold an acknowledgement back
+// for the broker's delayed ACK, some 40 ms.
+void set_no_delay(const OwnSocket& socket);
+// Both directions.  True when nothing written to it from now on can leave; false when the
+// descriptor is not that socket any more.
+bool shut_down(const OwnSocket& socket);
+
+}  // namespace fastmqttd

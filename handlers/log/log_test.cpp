@@ -1,0 +1,59 @@
+#include "handlers/log/log.cpp"
+
+#include <gtest/gtest.h>
+
+#include "fastmqtt/testing.hpp"
+
+namespace {
+
+using fastmqtt::Result;
+using fastmqtt::testing::HandlerTester;
+
+TEST(LogHandler, WritesTopicAndText) {
+  HandlerTester tester;
+  EXPECT_EQ(tester.deliver("home/hall/temperature", "17.5 \xc2\xb0\x43"), Result::ok);
+  EXPECT_EQ(tester.logs.back(), "home/hall/temperature: 17.5 \xc2\xb0\x43");
+  tester.deliver("a", "x", 1, /*retained=*/true);
+  EXPECT_EQ(tester.logs.back(), "a (retained): x");
+  tester.deliver("a", "");
+  EXPECT_EQ(tester.logs.back(), "a: ");
+}
+
+TEST(LogHandler, WritesAnythingElseInHex) {
+  HandlerTester tester;
+  for (const auto& [payload, line] : std::vector<std::pair<std::string, std::string>>{
+           {std::string("\0\xff", 2), "a: 0x00ff"},
+           {"line\nbreak", "a: 0x6c696e650a627265616b"},
+           {"\x1b[31m", "a: 0x1b5b33316d"},  // would colour the operator's terminal
+           {"\xc2\x9b", "a: 0xc29b"},        // the same as a C1 control character
+           {"\xed\xa0\x80", "a: 0xeda080"},  // a surrogate
+           {"\xe2\x82", "a: 0xe282"}}) {     // cut short
+    tester.deliver("a", payload);
+    EXPECT_EQ(tester.logs.back(), line);
+  }
+}
+
+TEST(LogHandler, CutsLongPayloads) {
+  HandlerTester tester({{"max_payload", "4"}});
+  tester.deliver("a", "123456");
+  EXPECT_EQ(tester.logs.back(), "a: 1234... (6 bytes)");
+  tester.deliver("a", "1234");
+  EXPECT_EQ(tester.logs.back(), "a: 1234");
+  tester.deliver("a", "abc\xc2\xb0");  // never within a character
+  EXPECT_EQ(tester.logs.back(), "a: abc... (5 bytes)");
+  tester.deliver("a", std::string("\0\0\0\0\0", 5));
+  EXPECT_EQ(tester.logs.back(), "a: 0x00000000... (5 bytes)");
+}
+
+TEST(LogHandler, RefusesABadLimit) {
+  EXPECT_THROW(
+      try {
+        HandlerTester({{"max_payload", "many"}});
+      } catch (const std::exception& e) {
+        EXPECT_STREQ(e.what(), "max_payload: expected a whole number from 0 to 65536");
+        throw;
+      },
+      std::runtime_error);
+}
+
+}  // namespace

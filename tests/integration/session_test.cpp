@@ -1,0 +1,210 @@
+// The connection to the broker: made again whenever it is lost, with a session that the broker
+// keeps, and a will that says when the daemon has died.
+#include "tests/integration/integration_test.hpp"
+
+namespace fastmqttd::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class Session : public IntegrationTest {
+ protected:
+  // The broker's line about the daemon's latest connection.
+  std::string connect_line() const {
+    std::string found;
+    for (const std::string& line : lines_of(broker_.log()))
+      if (line.starts_with("New client connected") &&
+          line.find(" as " + daemon_.client_id() + " (") != std::string::npos)
+        found = line;
+    return found;
+  }
+
+  // Publishes until one arrives: for brokers that have forgotten the subscriptions.
+  void await_delivery(const std::string& name, const std::string& topic) {
+    const std::size_t before = records(name).size();
+    const auto arrives = [&] {
+      publish(broker_, topic, "probe", {.qos = 0});
+      return records(name).size() > before;
+    };
+    if (!eventually(arrives)) throw std::runtime_error("nothing arrives on " + topic);
+  }
+};
+
+class VersionedSession : public Session, public ::testing::WithParamInterface<const char*> {
+ protected:
+  std::string version() const { return std::string("  version: ") + GetParam() + "\n"; }
+};
+INSTANTIATE_TEST_SUITE_P(Versions, VersionedSession, ::testing::Values("5", "3.1.1"), version_name);
+
+TEST_P(VersionedSession, BrokerMayStartLater) {
+  configure(recorder("all", "a/#"), version());
+  daemon_.start_ready();
+  broker_.start();
+  await_subscriptions({"a/#"});
+  publish(broker_, "a/b", "hello");
+  EXPECT_THAT(payloads(await_records("all", 1)), ElementsAre("hello"));
+}
+
+TEST_P(VersionedSession, RestartedBrokerLosesNothing) {
+  start(recorder("all", "{topic: a/#, qos: 2}"), {"a/#"}, version());
+  publish(broker_, "a/b", "before");
+  await_payload("all", "before");
+  broker_.stop();
+  broker_.start();
+  // Its session waits at the broker, whether it is back already or not.
+  publish(broker_, "a/b", "once", {.qos = 1});
+  publish(broker_, "a/b", "twice", {.qos = 2});
+  EXPECT_THAT(payloads(await_payload("all", "twice")), ElementsAre("before", "once", "twice"));
+}
+
+TEST_P(VersionedSession, KilledBrokerIsSubscribedAgain) {
+  start(recorder("all", "a/#"), {"a/#"}, version());
+  broker_.kill();  // before it saved the session
+  broker_.start();
+  await_delivery("all", "a/b");
+}
+
+TEST_P(VersionedSession, SurvivesSeveralRestartsOfTheBroker) {
+  start(recorder("all", "a/#"), {"a/#"}, version());
+  for (int i = 0; i < 2; ++i) {
+    broker_.stop();
+    broker_.start();
+    await_delivery("all", "a/b");
+  }
+}
+
+TEST_P(VersionedSession, MessagesOfItsAbsenceArrive) {
+  start(recorder("all", "{topic: a/#, qos: 2}"), {"a/#"}, version());
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  publish(broker_, "a/1", "once", {.qos = 1});
+  publish(broker_, "a/2", "twice", {.qos = 2});
+  daemon_.start_ready();
+  EXPECT_THAT(payloads(await_records("all", 2)), ElementsAre("once", "twice"));
+}
+
+TEST_P(VersionedSession, MessagesOfItsAbsenceAreNotDoubledByOverlaps) {
+  start(recorder("all", "a/#, a/+, a/b"), {"a/#"}, version());
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  const std::vector<std::string> sent = numbers(50);
+  publish_all(broker_, "a/b", sent);
+  daemon_.start_ready();
+  await_payload("all", "50");
+  publish_all(broker_, "a/b", {"end", "behind the last copy"});
+  std::vector<std::string> expected = sent;
+  expected.insert(expected.end(), {"end", "behind the last copy"});
+  EXPECT_THAT(payloads(await_payload("all", "behind the last copy")), ElementsAreArray(expected));
+}
+
+TEST_P(VersionedSession, MessagesAfterAKillArrive) {
+  start(recorder("all", "a/#"), {"a/#"}, version());
+  daemon_.kill();
+  const std::vector<std::string> sent = numbers(50);
+  publish_all(broker_, "a/b", sent);
+  daemon_.start_ready();
+  EXPECT_THAT(payloads(await_payload("all", "50")), ElementsAreArray(sent));
+}
+
+TEST_P(VersionedSession, CleanSessionStartsAnew) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + "  clean_session: true\n");
+  EXPECT_THAT(connect_line(), HasSubstr(", c1,"));
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  publish(broker_, "a/b", "missed");
+  daemon_.start_ready();
+  await_subscriptions({"a/#"}, 2);
+  publish(broker_, "a/b", "end");
+  EXPECT_THAT(payloads(await_payload("all", "end")), ElementsAre("end"));
+}
+
+TEST_F(Session, FiltersNoLongerAskedForDeliverNothing) {
+  start(recorder("all", "old/#, a/#"), {"old/#", "a/#"});
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  configure(recorder("all", "a/#, new/#"));
+  daemon_.start_ready();
+  await_subscriptions({"new/#"});
+  publish(broker_, "new/1", "new");
+  await_payload("all", "new");
+  publish(broker_, "old/1", "old");
+  publish(broker_, "a/1", "end");
+  EXPECT_THAT(payloads(await_payload("all", "end")), ElementsAre("new", "end"));
+}
+
+constexpr const char* kWill =
+    "  will_message_topic: will/me\n  will_message_payload: gone\n  will_message_qos: 1\n";
+
+TEST_P(VersionedSession, WillIsSentWhenKilled) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + kWill);
+  const Subscriber other(broker_, "will/#");
+  daemon_.kill();
+  EXPECT_EQ(other.wait_for("will/me"), "gone");
+}
+
+TEST_P(VersionedSession, WillIsNotSentWhenStopped) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + kWill);
+  const Subscriber other(broker_, "will/#");
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  ASSERT_TRUE(broker_.wait_for_log("Received DISCONNECT from " + daemon_.client_id() + "\n"));
+  publish(broker_, "will/marker", "");
+  ASSERT_EQ(other.wait_for("will/marker"), "");
+  EXPECT_FALSE(other.has("will/me"));
+}
+
+TEST_F(Session, ConnectSaysWhatIsConfigured) {
+  start(recorder("all", "a/#"), {"a/#"},
+        std::string("  keepalive: 17\n  will_message_retain: true\n") + kWill);
+  EXPECT_THAT(connect_line(), HasSubstr("as " + daemon_.client_id() + " (p5, c0, k17)"));
+  EXPECT_TRUE(broker_.wait_for_log("Will message specified (4 bytes) (r1, q1)."));
+  EXPECT_TRUE(broker_.wait_for_log("\twill/me"));
+}
+
+TEST_F(Session, OlderProtocolIsSpoken) {
+  // mosquitto writes p2 for 3.1.1.
+  start(recorder("all", "a/#"), {"a/#"}, "  version: 3.1.1\n  keepalive: 23\n");
+  EXPECT_THAT(connect_line(), HasSubstr("(p2, c0, k23)"));
+}
+
+TEST_F(Session, ClientIdHasADefault) {
+  broker_.start();
+  configure(recorder("all", "a/#"), "  client_id: ~\n");
+  daemon_.start_ready();
+  EXPECT_TRUE(broker_.wait_for_log(" as fastmqttd-"));
+}
+
+TEST_F(Session, UserAndPasswordAreTaken) {
+  broker_.add_user("joe", "open sesame");
+  start(recorder("all", "a/#"), {"a/#"}, "  username: joe\n  password: open sesame\n");
+  EXPECT_THAT(connect_line(), HasSubstr(", u'joe')"));
+  publish(broker_, "a/b", "hello", {.arguments = {"-u", "joe", "-P", "open sesame"}});
+  EXPECT_THAT(payloads(await_records("all", 1)), ElementsAre("hello"));
+}
+
+TEST_P(VersionedSession, WrongPasswordIsSaidAndTriedAgain) {
+  broker_.add_user("joe", "open sesame");
+  broker_.start();
+  configure(recorder("all", "a/#"), version() + "  username: joe\n  password: open barley\n");
+  daemon_.start_ready();
+  await_log("not authori[sz]ed|bad user ?name or password|authori[sz]ation");
+  EXPECT_TRUE(broker_.wait_for_log("Sending CONNACK to ", 2)) << "it does not try again";
+  EXPECT_TRUE(daemon_.process().running());
+  EXPECT_THAT(daemon_.log(), Not(HasSubstr("barley")));
+  EXPECT_EQ(daemon_.stop(), Exit{});
+}
+
+TEST_F(Session, StopsAtOnceWhileTheBrokerIsDown) {
+  configure(recorder("all", "a/#"));
+  daemon_.start_ready();
+  EXPECT_EQ(daemon_.stop(5s), Exit{});
+}
+
+TEST_F(Session, HostsAreTriedInOrder) {
+  broker_.start();
+  // The broker listens on the second alone; the first refuses at once.
+  configure(recorder("all", "a/#"), "  host: [127.0.0.2, 127.0.0.1]\n");
+  daemon_.start_ready();
+  await_subscriptions({"a/#"});
+}
+
+}  // namespace
+}  // namespace fastmqttd::testing
