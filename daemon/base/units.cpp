@@ -1,8 +1,11 @@
 #include "daemon/base/units.hpp"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <array>
 #include <charconv>
 #include <limits>
+#include <tuple>
 
 namespace fastmqttd {
 namespace {
@@ -58,6 +61,16 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
 
 std::string format_duration(Duration duration) {
   return format(static_cast<std::uint64_t>(duration.count()), kTimeUnits);
+}
+
+std::string format_roughly(Duration duration) {
+  const auto ms = static_cast<double>(duration.count());
+  if (ms < 1'000) return fmt::format("{:.0f}ms", ms);
+  for (const auto& [suffix, factor, limit] :
+       {std::tuple("s", 1'000.0, 120.0), {"m", 60'000.0, 120.0}, {"h", 3'600'000.0, 1e18}})
+    if (ms / factor < limit)
+      return fmt::format("{:.{}f}{}", ms / factor, ms / factor < 10 ? 1 : 0, suffix);
+  return {};
 }
 
 std::string format_size(std::uint64_t bytes) { return format(bytes, kSizeUnits); }

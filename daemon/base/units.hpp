@@ -24,5 +24,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text);
 // The shortest text that parses back to the same value: `1h`, `1500ms`, `64MiB`, `100`.
 std::string format_duration(Duration duration);
 std::string format_size(std::uint64_t bytes);
+// For people: two or three digits are enough (`840ms`, `4.2s`, `70m`, `3.5h`).
+std::string format_roughly(Duration duration);
 
 }  // namespace fastmqttd

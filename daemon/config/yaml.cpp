@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 #include <sstream>
 #include <unordered_map>
@@ -79,17 +80,20 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     if (expects_key()) stop(place(mark), "a key is empty", "expected a name before the ':'");
+    if (anchor != 0)
+      stop(place(mark), "is an anchor without a value",
+           "put quotes around text that begins with '&'");
     spend({1, 0, 0}, place(mark));
     // The parser's mark for nothing is that of whatever follows.
     const Frame& frame = frames_.back();
     Tree tree;
     tree.place = frame.has_key ? frame.key_place : frame.value.place;
-    put(std::move(tree), anchor);
+    put(std::move(tree), 0);
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
-    if (tag != "?" && tag != "!" && tag != "tag:yaml.org,2002:str") refuse_tag(mark, tag);
+    if (tag != "?" && tag != "!" && tag != "tag:yaml.org,2002:str") refuse_tag(mark);
     if (expects_key()) return take_key(text, place(mark));
     spend({1, text.size(), 0}, place(mark));
     Tree tree = Tree::scalar(text, tag == "?");
@@ -125,9 +129,9 @@ class TreeBuilder : public YAML::EventHandler {
     throw Stop{{std::move(at), path(), std::move(what), std::move(expected)}};
   }
 
-  [[noreturn]] void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
-    stop(place(mark), "the tag '" + printable(tag) + "' has no meaning here",
-         "expected a value without a tag, or !!str");
+  // The tag is not shown: it may be a password that nobody quoted.
+  [[noreturn]] void refuse_tag(const YAML::Mark& mark) const {
+    stop(place(mark), "has a YAML tag", "put quotes around text that begins with '!'");
   }
 
   bool expects_key() const {
@@ -164,7 +168,7 @@ class TreeBuilder : public YAML::EventHandler {
   void open(Tree tree, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
             YAML::EmitterStyle::value style) {
     tree.place = place(mark);
-    if (tag != "?" && tag != "!" && !tag.empty()) refuse_tag(mark, tag);
+    if (tag != "?" && tag != "!" && !tag.empty()) refuse_tag(mark);
     if (expects_key())
       stop(tree.place, "a key is a list or a map",
            "expected plain text before the ':' (is a ']' or '}' missing?)");

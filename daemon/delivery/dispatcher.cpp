@@ -46,7 +46,7 @@ bool Dispatcher::wants(const Route& route, const Message& message) const {
   return false;
 }
 
-bool Dispatcher::accept(const MessagePtr& message, bool must) {
+bool Dispatcher::accept(const MessagePtr& message) {
   const std::vector<Route>& routes = router_.match(message->topic());
   if (routes.empty()) ++unrouted_;
   targets_.clear();
@@ -54,15 +54,11 @@ bool Dispatcher::accept(const MessagePtr& message, bool must) {
     Lane& lane = *lanes_[route.lane];
     if (!wants(route, *message) || (lane.config().skip_retained && message->retain())) continue;
     // Only this thread adds to a queue: the room that one finds stays.
-    if (message->qos() > 0 && !must && !lane.has_room(message->memory_bytes())) return false;
+    if (message->qos() > 0 && !lane.has_room(message->memory_bytes())) return false;
     targets_.push_back(&lane);
   }
-  for (Lane* lane : targets_) lane->push(message, must);
+  for (Lane* lane : targets_) lane->push(message);
   return true;
-}
-
-bool Dispatcher::has_room() {
-  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->has_room(0); });
 }
 
 bool Dispatcher::has_drained() {

@@ -30,11 +30,8 @@ class Dispatcher {
   void start();
 
   // [receiving thread] True when every handler that wants the message has it.  False, and then none
-  // has it, when one of them has no room: it must not be acknowledged.  With `must` it is taken
-  // past the limits of the queues.
-  bool accept(const MessagePtr& message, bool must = false);
-  // [receiving thread] Whether any message would be accepted, whoever wants it.
-  bool has_room();
+  // has it, when one of them has no room: it must not be acknowledged.
+  bool accept(const MessagePtr& message);
   // Whether it is worth receiving again after a refusal.
   bool has_drained();
 

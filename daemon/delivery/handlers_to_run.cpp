@@ -1,6 +1,7 @@
 #include "daemon/delivery/handlers_to_run.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "daemon/base/nearest.hpp"
 
@@ -12,6 +13,16 @@ std::vector<SubscriptionConfig> default_subscriptions(const HandlerLibrary& libr
   for (const TopicFilter& topic : library.topics)
     subscriptions.push_back(SubscriptionConfig{.topic = topic});
   return subscriptions;
+}
+
+// Whether the plugin is missing only because its file, or a whole directory, was refused.
+bool is_consequence(const HandlerConfig& handler, const Config& config,
+                    const std::vector<Problem>& problems) {
+  return std::ranges::any_of(problems, [&](const Problem& problem) {
+    return std::filesystem::path(problem.place.file).stem() == handler.plugin ||
+           std::ranges::find(config.plugin_directories, problem.place.file) !=
+               config.plugin_directories.end();
+  });
 }
 
 Problem no_such_plugin(const HandlerConfig& handler, const std::vector<HandlerLibrary>& libraries) {
@@ -38,7 +49,8 @@ std::vector<HandlerToRun> choose_handlers(const Config& config,
     if (!handler.enabled) continue;
     const auto library = std::ranges::find(libraries, handler.plugin, &HandlerLibrary::name);
     if (library == libraries.end()) {
-      problems.push_back(no_such_plugin(handler, libraries));
+      if (!is_consequence(handler, config, problems))
+        problems.push_back(no_such_plugin(handler, libraries));
       continue;
     }
     HandlerToRun run{handler, &*library};

@@ -48,9 +48,9 @@ bool Lane::has_room(std::size_t bytes) { return state_.lock()->queue.has_room(by
 bool Lane::has_drained() { return state_.lock()->queue.has_drained(); }
 std::size_t Lane::waiting() { return state_.lock()->queue.messages(); }
 
-bool Lane::push(const MessagePtr& message, bool must) {
+bool Lane::push(const MessagePtr& message) {
   using Pushed = LaneQueue::Pushed;
-  const Pushed pushed = state_.lock()->queue.push(message, Clock::now(), must);
+  const Pushed pushed = state_.lock()->queue.push(message, Clock::now());
   if (pushed == Pushed::refused) return false;
   if (pushed == Pushed::dropped || pushed == Pushed::queued_dropping_oldest) {
     ++dropped_;
@@ -277,7 +277,7 @@ void Lane::log(const Reports& reports) const {
       // The first attempt is news; the others are to be expected.
       if (delivery.attempt == 1) level = log::Level::warning;
       text = fmt::format("{}: will try again in {}: {} (attempt {})", config_.name,
-                         format_duration(settled.pause), topic, delivery.attempt);
+                         format_roughly(settled.pause), topic, delivery.attempt);
     } else {
       level = log::Level::error;
       text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", config_.name, topic,

@@ -50,8 +50,8 @@ class Lane : private HandlerRequests {
   void start();
   bool has_room(std::size_t bytes);
   bool has_drained();
-  // False when a message of QoS 1 or 2 finds no room; `must` takes it all the same.
-  bool push(const MessagePtr& message, bool must = false);
+  // False when a message of QoS 1 or 2 finds no room.
+  bool push(const MessagePtr& message);
 
   // No more pushes follow: works off what waits, with one last attempt for what is held.
   void close();

@@ -26,10 +26,10 @@ bool LaneQueue::has_drained() const {
   return messages_ == 0 || (messages_ * 5 < limits_.messages * 4 && bytes_ * 5 < limits_.size * 4);
 }
 
-LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now, bool must) {
+LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
   const std::size_t bytes = message->memory_bytes();
   Pushed pushed = Pushed::queued;
-  if (!must && full(bytes)) {
+  if (full(bytes)) {
     if (message->qos() > 0) return Pushed::refused;
     if (limits_.when_full == WhenFull::drop_newest) return Pushed::dropped;
     while (full(bytes))

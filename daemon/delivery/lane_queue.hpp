@@ -49,9 +49,8 @@ class LaneQueue {
   bool has_room(std::size_t bytes) const;
   // Below four fifths of its limits: worth coming back after a refusal.
   bool has_drained() const;
-  // QoS 1 and 2 are refused when there is no room, unless they `must` go in; QoS 0 is dropped as
-  // the config says.
-  Pushed push(MessagePtr message, TimePoint now, bool must = false);
+  // QoS 1 and 2 are refused when there is no room; QoS 0 is dropped as the config says.
+  Pushed push(MessagePtr message, TimePoint now);
 
   // The next deliveries in order, at most `max`, appended to `batch`, each numbered as an attempt.
   void take(std::size_t max, TimePoint now, std::vector<Delivery>& batch);

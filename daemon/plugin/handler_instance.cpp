@@ -140,7 +140,7 @@ void HandlerInstance::check_option_names(std::vector<Problem>& problems) const {
     }
     if (const std::string near = nearest(entry->path, library_.options); !near.empty())
       expected = "did you mean '" + near + "'? " + expected;
-    problems.push_back({entry->place, "handlers." + config_.name + ".options." + entry->path,
+    problems.push_back({entry->key_place, "handlers." + config_.name + ".options." + entry->path,
                         "unknown option", expected, false});
   }
 }
@@ -151,13 +151,13 @@ void HandlerInstance::log(std::int32_t level, std::string_view text,
     last_error_ = text;  // becomes part of the report when create() fails
     return;
   }
-  const std::string line = config_.name + ": " + std::string(text);
   if (!about) {
-    log::write(to_level(level), line,
+    log::write(to_level(level), config_.name + ": " + std::string(text),
                {{"MQTT_HANDLER", config_.name}, {"MQTT_PLUGIN", library_.name}});
     return;
   }
-  log::write(to_level(level), line,
+  log::write(to_level(level),
+             config_.name + ": " + std::string(text_of(about->topic)) + ": " + std::string(text),
              {{"MQTT_HANDLER", config_.name},
               {"MQTT_PLUGIN", library_.name},
               {"MQTT_TOPIC", text_of(about->topic)},

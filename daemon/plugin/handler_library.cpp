@@ -2,10 +2,12 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -36,17 +38,43 @@ constexpr Elf64_Half kMachine = EM_386;
 constexpr Elf64_Half kMachine = EM_NONE;  // unknown: dlopen will tell
 #endif
 
-// The fields compared stand at the same place in the 32 and the 64 bit header.
+#if __SIZEOF_POINTER__ == 8
+using ElfHeader = Elf64_Ehdr;
+using ElfSegment = Elf64_Phdr;
+constexpr int kClass = ELFCLASS64;
+#else
+using ElfHeader = Elf32_Ehdr;
+using ElfSegment = Elf32_Phdr;
+constexpr int kClass = ELFCLASS32;
+#endif
+
+// Whether every segment lies within the file: the loader maps them unseen, and touching one past
+// the end of a file that is still being copied would kill the process.
+bool complete(int fd, const ElfHeader& header) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || header.e_phentsize != sizeof(ElfSegment)) return false;
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    ElfSegment segment{};
+    const auto at = static_cast<off_t>(header.e_phoff + i * sizeof segment);
+    if (::pread(fd, &segment, sizeof segment, at) != sizeof segment) return false;
+    if (segment.p_type == PT_LOAD &&
+        (segment.p_offset > size || segment.p_filesz > size - segment.p_offset))
+      return false;
+  }
+  return true;
+}
+
 std::string elf_problem(int fd) {
-  Elf64_Ehdr header{};
+  ElfHeader header{};
   const ssize_t got = ::pread(fd, &header, sizeof header, 0);
-  if (got < static_cast<ssize_t>(sizeof(Elf32_Ehdr)) ||
-      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+  if (got < EI_NIDENT || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
     return "is not an ELF file";
-  const int bits = sizeof(void*) == 8 ? ELFCLASS64 : ELFCLASS32;
-  if (header.e_ident[EI_CLASS] != bits || (kMachine != EM_NONE && header.e_machine != kMachine))
+  if (header.e_ident[EI_CLASS] != kClass || (kMachine != EM_NONE && header.e_machine != kMachine))
     return "was built for another processor architecture";
+  if (got < static_cast<ssize_t>(sizeof header)) return "is cut short";
   if (header.e_type != ET_DYN) return "is an ELF file, but no shared object";
+  if (!complete(fd, header)) return "is cut short";
   return {};
 }
 

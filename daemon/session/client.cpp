@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "daemon/base/log.hpp"
+#include "daemon/session/publish_packet.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -81,47 +82,19 @@ std::int64_t realtime_ns() {
 
 }  // namespace
 
-class Client::Persistence : public mqtt::iclient_persistence {
- public:
-  explicit Persistence(Client& client) : client_(client) {}
-
-  void open(const std::string&, const std::string&) override {}
-  void close() override {}
-  void clear() override { records_.clear(); }
-  bool contains_key(const std::string& key) override { return records_.contains(key); }
-  mqtt::string_collection keys() const override { return {}; }
-
-  void put(const std::string& key, const std::vector<mqtt::string_view>& parts) override {
-    // "r-N": a PUBLISH of QoS 2 before MQTT 5, about to be acknowledged by PUBREC; its content is
-    // handed over later, at PUBREL, when it is too late to refuse.
-    if (key.starts_with("r-") && !client_.callbacks_.has_room()) client_.refuse();
-    if (key.starts_with("r")) return;
-    std::string& record = records_[key];  // what Paho reads back: its own packets on the way out
-    record.clear();
-    for (const auto& part : parts) record.append(part.data(), part.size());
-  }
-  std::string get(const std::string& key) const override {
-    const auto record = records_.find(key);
-    return record == records_.end() ? std::string() : record->second;
-  }
-  void remove(const std::string& key) override { records_.erase(key); }
-
- private:
-  Client& client_;
-  std::map<std::string, std::string> records_;
-};
-
-Client::Client(const MqttConfig& config, const std::string& client_id, Callbacks callbacks)
+Client::Client(const MqttConfig& config, const std::string& client_id, PacketStore& store,
+               Callbacks callbacks)
     : config_(config),
       callbacks_(std::move(callbacks)),
-      persistence_(std::make_unique<Persistence>(*this)),
+      store_(store),
       // Unlike any id of an earlier run.
       next_message_id_(static_cast<std::uint64_t>(realtime_ns())),
       // The address is given at each attempt.
       paho_("tcp://unset:1883", client_id,
             mqtt::create_options(config.version == MqttVersion::v5 ? MQTTVERSION_5
                                                                    : MQTTVERSION_3_1_1),
-            persistence_.get()) {
+            (store.new_client([this](std::string_view packet) { return take_packet(packet); }),
+             &store)) {
   paho_.set_message_callback(
       [this](const mqtt::const_message_ptr& message) { on_message(*message); });
   paho_.set_connection_lost_handler([this](const std::string& cause) { callbacks_.lost(cause); });
@@ -245,18 +218,44 @@ void Client::disconnect() {
 bool Client::settled_connection() { return paho_.is_connected(); }
 
 void Client::on_message(const mqtt::message& message) noexcept {
-  // What is still in the socket after a refusal will come again, in order, behind the refused one.
-  if (refused_ && message.get_qos() > 0) return;
-  try {
-    const bool must = message.get_qos() == 2 && config_.version != MqttVersion::v5;
-    if (!callbacks_.message(copy(message), must)) refuse();
-  } catch (const std::exception& e) {  // out of memory, at best
-    log::error("cannot take a message: {}: not acknowledging it", e.what());
-    refuse();
-  }
+  const bool qos2 = message.get_qos() == 2;
+  if (qos2 && config_.version != MqttVersion::v5) return;  // taken already, see PacketStore
+  const bool taken = take(parts_of(message));
+  if (qos2) store_.settle(taken);
 }
 
-MessagePtr Client::copy(const mqtt::message& message) {
+bool Client::take_packet(std::string_view packet) noexcept {
+  const std::optional<PublishPacket> publish = parse_publish(packet);
+  if (!publish) {
+    log::error("cannot read a PUBLISH packet: not acknowledging it");
+    refuse();
+    return false;
+  }
+  return take({.topic = publish->topic,
+               .payload = publish->payload,
+               .qos = publish->qos,
+               .retain = publish->retain,
+               .dup = publish->dup});
+}
+
+bool Client::take(const Message::Parts& parts) noexcept {
+  // What is still in the socket after a refusal comes again, in order, behind the refused one.
+  if (refused_ && parts.qos > 0) return false;
+  bool taken = false;
+  try {
+    Message::Parts whole = parts;
+    whole.received_ns = realtime_ns();
+    whole.id = next_message_id_++;
+    taken = callbacks_.message(std::make_shared<Message>(whole));
+  } catch (const std::exception& e) {  // out of memory, at best
+    log::error("cannot take a message: {}: not acknowledging it", e.what());
+  }
+  if (!taken) refuse();
+  return taken;
+}
+
+// Views into the message and into members, good until the next one.
+Message::Parts Client::parts_of(const mqtt::message& message) {
   properties_.clear();
   subscription_ids_.clear();
   const MQTTProperties& raw = message.get_properties().c_struct();
@@ -265,16 +264,13 @@ MessagePtr Client::copy(const mqtt::message& message) {
     if (raw.array[i].identifier == MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER)
       subscription_ids_.push_back(properties_.back().number);
   }
-  const std::string& payload = message.get_payload_ref().str();
-  return std::make_shared<Message>(Message::Parts{.topic = message.get_topic(),
-                                                  .payload = payload,
-                                                  .qos = message.get_qos(),
-                                                  .retain = message.is_retained(),
-                                                  .dup = message.is_duplicate(),
-                                                  .received_ns = realtime_ns(),
-                                                  .id = next_message_id_++,
-                                                  .properties = properties_,
-                                                  .subscription_ids = subscription_ids_});
+  return {.topic = message.get_topic(),
+          .payload = message.get_payload_ref().str(),
+          .qos = message.get_qos(),
+          .retain = message.is_retained(),
+          .dup = message.is_duplicate(),
+          .properties = properties_,
+          .subscription_ids = subscription_ids_};
 }
 
 // Paho acknowledges when the callback returns, whatever it returns.  With the socket shut down

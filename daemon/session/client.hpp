@@ -18,6 +18,7 @@
 #include "daemon/config/config.hpp"
 #include "daemon/delivery/subscription_plan.hpp"
 #include "daemon/message/message.hpp"
+#include "daemon/session/packet_store.hpp"
 #include "daemon/session/socket.hpp"
 
 namespace fastmqttd {
@@ -26,11 +27,7 @@ class Client {
  public:
   struct Callbacks {
     // Whether the message is taken.  When not, the connection ends without acknowledging it.
-    // `must` is set for one that has been acknowledged already (QoS 2 before MQTT 5: the PUBREC
-    // went out first) and can no longer be refused.
-    std::function<bool(const MessagePtr&, bool must)> message;
-    // Asked before a message is acknowledged whose content comes later.
-    std::function<bool()> has_room;
+    std::function<bool(const MessagePtr&)> message;
     // The connection ended; with the broker's words when it said why.
     std::function<void(const std::string& why)> lost;
   };
@@ -40,7 +37,9 @@ class Client {
   // Whether to go on waiting.
   using KeepWaiting = std::function<bool()>;
 
-  Client(const MqttConfig& config, const std::string& client_id, Callbacks callbacks);
+  // `config` and `store` must outlive it; one client at a time on a store.
+  Client(const MqttConfig& config, const std::string& client_id, PacketStore& store,
+         Callbacks callbacks);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -64,19 +63,18 @@ class Client {
   bool refused() const { return refused_; }
 
  private:
-  // Paho's copies of packets on the way.  Nothing is kept: received messages of QoS 2 are ours to
-  // keep.  It is here to be asked before an acknowledgement leaves.
-  class Persistence;
-
   mqtt::connect_options connect_options(const Endpoint& endpoint) const;
   void on_message(const mqtt::message& message) noexcept;
-  MessagePtr copy(const mqtt::message& message);
+  // Hands a message on; when it is not taken, refuses it.  Of QoS 1 and 2 none is taken after that.
+  bool take(const Message::Parts& parts) noexcept;
+  bool take_packet(std::string_view packet) noexcept;
+  Message::Parts parts_of(const mqtt::message& message);
   void refuse() noexcept;
   std::vector<OwnSocket> new_sockets() const;
 
   const MqttConfig& config_;
   const Callbacks callbacks_;
-  std::unique_ptr<Persistence> persistence_;
+  PacketStore& store_;
   std::atomic<bool> refused_{false};
   bool connecting_ = false;
   // The address of the connection and the sockets that led there before it; written by the owner

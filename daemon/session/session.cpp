@@ -78,7 +78,7 @@ class Session::Owner {
     if (thread_.joinable() && state->shown.phase != Phase::stopped &&
         now - state->last_step > kOwnerLimit)
       return "the session thread has made no progress for " +
-             format_duration(std::chrono::duration_cast<Duration>(now - state->last_step));
+             format_roughly(std::chrono::duration_cast<Duration>(now - state->last_step));
     const TimePoint began = callback_began_;
     if (began != TimePoint() && now - began > kOwnerLimit)
       return "the receiving thread is held up in a message";
@@ -199,7 +199,7 @@ class Session::Owner {
     const double random = std::uniform_real_distribution<>(0, 1)(random_);
     const Duration length = backoff_.next(random);
     set_phase(Phase::waiting, why);
-    log::info("next attempt in {}", format_duration(length));
+    log::info("next attempt in {}", format_roughly(length));
     const TimePoint end = Clock::now() + length;
     while (keep_going() && Clock::now() < end) {
       auto state = state_.lock();
@@ -211,14 +211,13 @@ class Session::Owner {
   void make_client() {
     client_.reset();
     client_ = std::make_unique<Client>(
-        config_, client_id_,
-        Client::Callbacks{[this](const MessagePtr& message, bool must) {
+        config_, client_id_, store_,
+        Client::Callbacks{[this](const MessagePtr& message) {
                             callback_began_ = Clock::now();
-                            const bool accepted = dispatcher_.accept(message, must);
+                            const bool accepted = dispatcher_.accept(message);
                             callback_began_ = TimePoint();
                             return accepted;
                           },
-                          [this] { return dispatcher_.has_room(); },
                           [this](const std::string& why) {
                             auto state = state_.lock();
                             // The first one knows best.
@@ -271,6 +270,7 @@ class Session::Owner {
   Backoff backoff_{config_.reconnect_delay, config_.reconnect_delay_max};
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<TimePoint> callback_began_{TimePoint()};  // of Paho's thread; the epoch: none runs
+  PacketStore store_;                                   // outlives each client
   std::unique_ptr<Client> client_;                      // the owner's own
   std::thread thread_;
 };

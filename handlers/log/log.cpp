@@ -1,4 +1,5 @@
-// log - writes each message to the journal: topic, QoS and payload, as text or in hex.
+// log - writes each message to the journal, its payload as text or in hex.  The topic, QoS and
+// attempt stand beside it: the daemon adds them to every line about a message.
 #include <algorithm>
 #include <string>
 
@@ -69,8 +70,7 @@ class Log {
     const bool text = is_text(payload);
     const std::string_view shown =
         text ? cut(payload, max_payload_) : payload.substr(0, max_payload_);
-    std::string line(message.topic());
-    line += message.retained() ? " (retained): " : ": ";
+    std::string line = message.retained() ? "(retained) " : "";
     line += text ? std::string(shown) : hex(shown);
     if (shown.size() < payload.size()) line += "... (" + std::to_string(payload.size()) + " bytes)";
     return line;

@@ -10,15 +10,16 @@ using fastmqtt::testing::HandlerTester;
 
 TEST(Thermostat, WarnsBelowTheLimit) {
   HandlerTester tester({{"limit", "20"}});
-  EXPECT_EQ(tester.deliver("home/hall/temperature", "20.5"), Result::ok);
+  EXPECT_EQ(tester.deliver("home/hall/temperature", "20.5"), fastmqtt::Result::ok);
   EXPECT_TRUE(tester.logs.empty());
-  EXPECT_EQ(tester.deliver("home/hall/temperature", "19.5"), Result::ok);
-  EXPECT_EQ(tester.logs.back(), "too cold: 19.5");
+  EXPECT_EQ(tester.deliver("home/hall/temperature", "19.5"), fastmqtt::Result::ok);
+  EXPECT_EQ(tester.logs.back(), "too cold");
 }
 
 TEST(Thermostat, RejectsWhatIsNoNumber) {
   HandlerTester tester;
-  EXPECT_EQ(tester.deliver("home/hall/temperature", "warm"), Result::reject);
+  for (const char* payload : {"warm", "", "20 C", " 20"})
+    EXPECT_EQ(tester.deliver("home/hall/temperature", payload), fastmqtt::Result::reject);
 }
 
 }  // namespace

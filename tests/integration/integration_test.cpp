@@ -1,6 +1,7 @@
 #include "tests/integration/integration_test.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <stdexcept>
 
@@ -8,9 +9,16 @@ namespace fastmqttd::testing {
 
 void IntegrationTest::TearDown() {
   if (!HasFailure()) return;
+  if (const char* directory = std::getenv("FASTMQTTD_TEST_LOGS")) keep_everything(directory);
   std::cerr << "---- fastmqttd's log ends ----\n" << tail(daemon_.log());
   std::cerr << "---- its notifications ----\n" << tail(daemon_.notify().text(), 20);
   std::cerr << "---- mosquitto's log ends ----\n" << tail(broker_.log(), 30);
+}
+
+void IntegrationTest::keep_everything(const std::filesystem::path& directory) const {
+  const std::filesystem::path to = directory / daemon_.client_id();
+  std::filesystem::copy(daemon_.file(""), to, std::filesystem::copy_options::recursive);
+  write_file(to / "broker-log", broker_.log());
 }
 
 std::string IntegrationTest::recorder(const std::string& name, const std::string& filters,
@@ -86,8 +94,8 @@ void IntegrationTest::await_log(const std::string& pattern) const {
   if (!daemon_.wait_for_log(pattern)) throw std::runtime_error("the log has no line " + pattern);
 }
 
-std::string version_name(const ::testing::TestParamInfo<const char*>& info) {
-  std::string name = std::string("Mqtt") + info.param;
+std::string version_name(const ::testing::TestParamInfo<std::string>& info) {
+  std::string name = "Mqtt" + info.param;
   std::erase(name, '.');
   return name;
 }

@@ -16,7 +16,8 @@
 namespace fastmqttd::testing {
 
 // The await_ functions throw when what must come does not; then, and at any failure, the ends of
-// the daemon's and the broker's log are shown.
+// the daemon's and the broker's log are shown.  With $FASTMQTTD_TEST_LOGS, a directory, the
+// daemon's files and the whole of both logs are kept there.
 class IntegrationTest : public ::testing::Test {
  protected:
   void TearDown() override;
@@ -53,6 +54,7 @@ class IntegrationTest : public ::testing::Test {
   Daemon daemon_;
 
  private:
+  void keep_everything(const std::filesystem::path& directory) const;
   std::filesystem::path record_file(const std::string& name) const {
     return daemon_.file(name + ".records");
   }
@@ -62,11 +64,11 @@ class IntegrationTest : public ::testing::Test {
 };
 
 // The same with both versions of the protocol; the parameter is the value of `mqtt.version`.
-class VersionedTest : public IntegrationTest, public ::testing::WithParamInterface<const char*> {
+class VersionedTest : public IntegrationTest, public ::testing::WithParamInterface<std::string> {
  protected:
-  std::string version() const { return std::string("  version: ") + GetParam() + "\n"; }
+  std::string version() const { return "  version: " + GetParam() + "\n"; }
 };
 // "5" to "Mqtt5", "3.1.1" to "Mqtt311".
-std::string version_name(const ::testing::TestParamInfo<const char*>& info);
+std::string version_name(const ::testing::TestParamInfo<std::string>& info);
 
 }  // namespace fastmqttd::testing

@@ -1,5 +1,7 @@
 // The connection to the broker: made again whenever it is lost, with a session that the broker
 // keeps, and a will that says when the daemon has died.
+#include <tuple>
+
 #include "tests/integration/integration_test.hpp"
 
 namespace fastmqttd::testing {
@@ -33,10 +35,56 @@ class Session : public IntegrationTest {
   }
 };
 
-class VersionedSession : public Session, public ::testing::WithParamInterface<const char*> {
+class VersionedSession : public Session, public ::testing::WithParamInterface<std::string> {
  protected:
-  std::string version() const { return std::string("  version: ") + GetParam() + "\n"; }
+  std::string version() const { return "  version: " + GetParam() + "\n"; }
 };
+
+// With the quality of service as well.
+class Interrupted : public Session,
+                    public ::testing::WithParamInterface<std::tuple<std::string, int>> {
+ protected:
+  static constexpr int kMessages = 2000;
+
+  // A handler that takes a second or two for all messages, all of them at the broker.
+  void start_with_backlog() {
+    const auto [version, qos] = GetParam();
+    start(recorder("all", "{topic: n, qos: 2}", "delay_ms: 1"), {"n"},
+          "  version: " + version + "\n");
+    publish_all(broker_, "n", sent_, {.qos = qos});
+    await_records("all", 100);
+  }
+
+  // At QoS 1 what was on its way comes twice.  So it does at QoS 2 when the daemon forgets between
+  // two runs what it took, and with a mosquitto (2.0.11) that is restarted: for messages it had
+  // released (PUBREL) it goes back to PUBLISH.
+  void expect_all() { EXPECT_EQ(losses(sent_, payloads(await_payload("all", sent_.back()))), ""); }
+
+  const std::vector<std::string> sent_ = numbers(kMessages);
+};
+std::string interrupted_name(const ::testing::TestParamInfo<Interrupted::ParamType>& info) {
+  return version_name({std::get<0>(info.param), 0}) + "Qos" +
+         std::to_string(std::get<1>(info.param));
+}
+INSTANTIATE_TEST_SUITE_P(Versions, Interrupted,
+                         ::testing::Combine(::testing::Values("5", "3.1.1"),
+                                            ::testing::Values(1, 2)),
+                         interrupted_name);
+
+TEST_P(Interrupted, ByItsOwnStop) {
+  start_with_backlog();
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  daemon_.start_ready();
+  expect_all();
+}
+
+TEST_P(Interrupted, ByAStopOfTheBroker) {
+  start_with_backlog();
+  broker_.stop();
+  broker_.start();
+  expect_all();
+}
+
 INSTANTIATE_TEST_SUITE_P(Versions, VersionedSession, ::testing::Values("5", "3.1.1"), version_name);
 
 TEST_P(VersionedSession, BrokerMayStartLater) {
@@ -104,7 +152,7 @@ TEST_P(VersionedSession, MessagesAfterAKillArrive) {
   const std::vector<std::string> sent = numbers(50);
   publish_all(broker_, "a/b", sent);
   daemon_.start_ready();
-  EXPECT_THAT(payloads(await_payload("all", "50")), ElementsAreArray(sent));
+  EXPECT_EQ(losses(sent, payloads(await_payload("all", "50"))), "");
 }
 
 TEST_P(VersionedSession, CleanSessionStartsAnew) {
@@ -190,6 +238,13 @@ TEST_P(VersionedSession, WrongPasswordIsSaidAndTriedAgain) {
   EXPECT_TRUE(daemon_.process().running());
   EXPECT_THAT(daemon_.log(), Not(HasSubstr("barley")));
   EXPECT_EQ(daemon_.stop(), Exit{});
+}
+
+TEST_P(VersionedSession, AnotherClientOfItsNameMayTakeItsSession) {
+  start(recorder("all", "a/#"), {"a/#"}, version());
+  // It connects with a clean session: the subscriptions are gone.
+  publish(broker_, "other", "", {.arguments = {"-i", daemon_.client_id()}});
+  await_delivery("all", "a/b");
 }
 
 TEST_F(Session, StopsAtOnceWhileTheBrokerIsDown) {

@@ -139,6 +139,7 @@ TEST_F(Supervision, WatchdogIsFedWhileIdle) {
 TEST_F(Supervision, WatchdogIsNotFedByAStuckHandler) {
   daemon_.set_environment("WATCHDOG_USEC=1000000");
   start(recorder("hung", "n", "", "timeout: 1s") + recorder("fine", "n"), {"n"});
+  ASSERT_TRUE(daemon_.notify().wait_for("WATCHDOG=1")) << daemon_.notify().text();
   hold("hung");
   publish(broker_, "n", "1");
   await_held("hung");
@@ -155,7 +156,16 @@ TEST_F(Supervision, WatchdogIsFedWhileTheBrokerIsDown) {
   EXPECT_TRUE(daemon_.notify().wait_for("WATCHDOG=1", 4)) << daemon_.notify().text();
 }
 
-TEST_F(Supervision, HangingPeerOfTheNetworkDoesNotStopTheStart) {
+TEST_F(Supervision, StopsWhileTheBrokerDoesNotAnswer) {
+  broker_.start();
+  broker_.pause();
+  configure(recorder("all", "a/#"));
+  daemon_.start();
+  ASSERT_TRUE(daemon_.notify().wait_for("STATUS=connecting")) << daemon_.notify().text();
+  EXPECT_EQ(daemon_.stop(8s), Exit{});
+}
+
+TEST_F(Supervision, SilentBrokerDoesNotStopTheStart) {
   // A broker that accepts and never answers.
   broker_.start();
   broker_.pause();

@@ -1,5 +1,6 @@
 #include "tests/support/records.hpp"
 
+#include <algorithm>
 #include <ostream>
 #include <set>
 #include <stdexcept>
@@ -40,6 +41,24 @@ std::vector<std::string> distinct(const std::vector<std::string>& texts) {
   for (const std::string& text : texts)
     if (seen.insert(text).second) firsts.push_back(text);
   return firsts;
+}
+
+std::string losses(const std::vector<std::string>& sent, const std::vector<std::string>& got) {
+  const std::set<std::string> arrived(got.begin(), got.end());
+  std::string missing;
+  std::vector<std::string> expected;
+  for (const std::string& text : sent) {
+    if (arrived.contains(text))
+      expected.push_back(text);
+    else
+      missing += " " + text;
+  }
+  std::string report = missing.empty() ? "" : "missing:" + missing;
+  const std::vector<std::string> firsts = distinct(got);
+  const auto [here, there] = std::ranges::mismatch(firsts, expected);
+  if (here != firsts.end())
+    report += (report.empty() ? "" : "; ") + ("out of order from " + *here + " on");
+  return report;
 }
 
 }  // namespace fastmqttd::testing

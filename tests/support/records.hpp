@@ -27,5 +27,8 @@ Records read_records(const std::filesystem::path& file);
 std::vector<std::string> payloads(const Records& records);
 // With the first of equal ones only.
 std::vector<std::string> distinct(const std::vector<std::string>& texts);
+// What of `sent`, all different, is missing in `got`, and what came out of order; "" when `got` is
+// `sent`, some of it perhaps repeated.  Short, where a matcher would print every element.
+std::string losses(const std::vector<std::string>& sent, const std::vector<std::string>& got);
 
 }  // namespace fastmqttd::testing

@@ -132,5 +132,13 @@ TEST(RecordsTest, AreReadFromTheFile) {
   EXPECT_EQ(records[0].payload, std::string("\0o", 2));
 }
 
+TEST(RecordsTest, LossesAreNamed) {
+  EXPECT_EQ(losses({"1", "2", "3"}, {"1", "2", "1", "3"}), "");
+  EXPECT_EQ(losses({"1", "2", "3"}, {"1", "3"}), "missing: 2");
+  EXPECT_EQ(losses({"1", "2", "3"}, {"2", "1", "3"}), "out of order from 2 on");
+  EXPECT_EQ(losses({"1", "2", "3", "4"}, {"1", "4", "3"}), "missing: 2; out of order from 4 on");
+  EXPECT_EQ(losses({"1"}, {"1", "stray"}), "out of order from stray on");
+}
+
 }  // namespace
 }  // namespace fastmqttd::testing

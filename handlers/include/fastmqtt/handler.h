@@ -87,7 +87,8 @@ struct fastmqtt_host {
 
   /* [any] Logs one line; the daemon adds the handler's name. */
   void (*log)(const fastmqtt_host* host, int32_t level, fastmqtt_view text);
-  /* [any] The same about one message: its topic, QoS and attempt become journal fields. */
+  /* [any] The same about one message: the daemon puts its topic before the text, and its topic,
+   * QoS and attempt into journal fields. */
   void (*log_message)(const fastmqtt_host* host, int32_t level, fastmqtt_view text,
                       const fastmqtt_message* about);
   /* [any] Copies and queues.  OK; RETRY while the way out is full; REJECT when it is malformed. */

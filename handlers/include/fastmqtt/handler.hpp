@@ -55,6 +55,14 @@ class Message {
 
   std::string_view topic() const { return to_string_view(raw_->topic); }
   std::string_view payload() const { return to_string_view(raw_->payload); }
+  // The whole payload as a decimal number; nothing when it is none.
+  std::optional<double> number() const {
+    const std::string_view text = payload();
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+  }
   int qos() const { return raw_->qos; }
   bool retained() const { return raw_->retain != 0; }
   bool dup() const { return raw_->dup != 0; }
@@ -132,7 +140,8 @@ class Host {
   void log(Level level, std::string_view text) const {
     if (logs(level)) raw_->log(raw_, static_cast<std::int32_t>(level), to_view(text));
   }
-  // The same about one message: its topic, QoS and attempt become journal fields.
+  // The same about one message: its topic comes before the text, and its topic, QoS and attempt
+  // into journal fields.
   void log(Level level, std::string_view text, const Message& about) const {
     if (logs(level))
       raw_->log_message(raw_, static_cast<std::int32_t>(level), to_view(text), about.raw());

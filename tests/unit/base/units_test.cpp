@@ -44,5 +44,14 @@ TEST(Units, FormatParsesBack) {
   EXPECT_EQ(format_size(64 << 20), "64MiB");
 }
 
+TEST(Units, FormatsRoughlyForPeople) {
+  EXPECT_EQ(format_roughly(0ms), "0ms");
+  EXPECT_EQ(format_roughly(840ms), "840ms");
+  EXPECT_EQ(format_roughly(4231ms), "4.2s");
+  EXPECT_EQ(format_roughly(70s), "70s");
+  EXPECT_EQ(format_roughly(4'199'732ms), "70m");
+  EXPECT_EQ(format_roughly(210min), "3.5h");
+}
+
 }  // namespace
 }  // namespace fastmqttd

@@ -105,15 +105,13 @@ TEST(ParseYaml, SaysWhatIsWrongAndWhere) {
       {"a: &x [*x]",
        "x:1:8: a.0: an alias stands inside its own anchor: expected a finished "
        "value"},
-      {"a: !secret x",
-       "x:1:4: a: the tag '!secret' has no meaning here: expected a value without "
-       "a tag, or !!str"},
-      {"a: !!int 5",
-       "x:1:4: a: the tag 'tag:yaml.org,2002:int' has no meaning here: expected a "
-       "value without a tag, or !!str"},
+      {"a: !secret x", "x:1:4: a: has a YAML tag: put quotes around text that begins with '!'"},
+      {"a: !secret", "x:1:4: a: has a YAML tag: put quotes around text that begins with '!'"},
+      {"a: !!int 5", "x:1:4: a: has a YAML tag: put quotes around text that begins with '!'"},
       {"m: {a: !set {b: 1}}",
-       "x:1:8: m.a: the tag '!set' has no meaning here: expected a value "
-       "without a tag, or !!str"},
+       "x:1:8: m.a: has a YAML tag: put quotes around text that begins with '!'"},
+      {"a: &secret",
+       "x:1:4: a: is an anchor without a value: put quotes around text that begins with '&'"},
       {"? [a, b]\n: c",
        "x:1:3: a key is a list or a map: expected plain text before the ':' (is a ']' or '}' "
        "missing?)"},

@@ -12,12 +12,18 @@ std::string_view text(fastmqtt_view view) { return {view.data, view.size}; }
 TEST(Message, OwnsACopyOfEverything) {
   std::string topic = "a/b", payload("p\0q", 3), name = "unit", value = "degC";
   const std::array properties{
-      fastmqtt_property{FASTMQTT_USER_PROPERTY, 0, {name.data(), name.size()},
-                        {value.data(), value.size()}},
+      fastmqtt_property{
+          FASTMQTT_USER_PROPERTY, 0, {name.data(), name.size()}, {value.data(), value.size()}},
       fastmqtt_property{FASTMQTT_MESSAGE_EXPIRY_INTERVAL, 30, {}, {}}};
   const std::array<std::uint32_t, 2> ids{7, 9};
-  const Message message({.topic = topic, .payload = payload, .qos = 2, .retain = true, .dup = true,
-                         .received_ns = 5, .id = 11, .properties = properties,
+  const Message message({.topic = topic,
+                         .payload = payload,
+                         .qos = 2,
+                         .retain = true,
+                         .dup = true,
+                         .received_ns = 5,
+                         .id = 11,
+                         .properties = properties,
                          .subscription_ids = ids});
   topic = payload = name = value = "overwritten";
 

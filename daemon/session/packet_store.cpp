@@ -1,0 +1,55 @@
+#include "daemon/session/packet_store.hpp"
+
+namespace fastmqttd {
+namespace {
+
+bool received(const std::string& key) { return key.starts_with("r-") || key.starts_with("r5-"); }
+
+}  // namespace
+
+void PacketStore::new_client(Take take) {
+  take_ = std::move(take);
+  undecided_ = {};
+  // What the old client meant to send is not the new one's to repeat.
+  std::erase_if(records_, [](const auto& record) { return !received(record.first); });
+}
+
+void PacketStore::settle(bool taken) {
+  if (taken && !undecided_.first.empty()) records_.insert(std::move(undecided_));
+  undecided_ = {};
+}
+
+void PacketStore::clear() {
+  records_.clear();
+  undecided_ = {};
+}
+
+mqtt::string_collection PacketStore::keys() const {
+  mqtt::string_collection keys;
+  for (const auto& [key, packet] : records_) keys.push_back(key);
+  return keys;
+}
+
+void PacketStore::put(const std::string& key, const std::vector<mqtt::string_view>& parts) {
+  const bool before_mqtt5 = key.starts_with("r-");
+  if (before_mqtt5 && records_.contains(key)) return;  // the broker repeats it
+  std::string packet;
+  for (const auto& part : parts) packet.append(part.data(), part.size());
+  if (before_mqtt5 && !take_(packet)) return;
+  if (key.starts_with("r5-"))
+    undecided_ = {key, std::move(packet)};
+  else
+    records_[key] = std::move(packet);
+}
+
+void PacketStore::remove(const std::string& key) {
+  records_.erase(key);
+  if (undecided_.first == key) undecided_ = {};
+}
+
+std::string PacketStore::get(const std::string& key) const {
+  const auto record = records_.find(key);
+  return record == records_.end() ? std::string() : record->second;
+}
+
+}  // namespace fastmqttd

@@ -1,0 +1,53 @@
+// What Paho wants kept of packets on their way, in memory, across the clients of one session.
+//
+// Paho asks for it by keys (paho.mqtt.c, MQTTPersistence.h): "r-N" and "r5-N" are received PUBLISH
+// packets of QoS 2 by packet identifier, everything else is its own business on the way out.
+//
+// A record says that the message of this packet identifier was taken; then Paho, and a new client
+// too, recognises the broker's repetition.  Before MQTT 5 Paho acknowledges a QoS 2 message
+// (PUBREC) and hands it over only at PUBREL, too late to refuse it: so it is taken from here, from
+// the packet itself, right before the acknowledgement.  With MQTT 5 Paho hands over before it
+// acknowledges; the record waits for settle().
+//
+// Called on Paho's threads, under Paho's lock, apart from the constructor and new_client().
+#pragma once
+
+#include <mqtt/iclient_persistence.h>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace fastmqttd {
+
+class PacketStore : public mqtt::iclient_persistence {
+ public:
+  // Takes the message of a PUBLISH packet.  When it does not, it has seen to it that no
+  // acknowledgement leaves.
+  using Take = std::function<bool(std::string_view packet)>;
+
+  // A client is about to be made on it; there is none at this moment.
+  void new_client(Take take);
+  // The QoS 2 message of MQTT 5 that was handed over just now was taken, or not.
+  void settle(bool taken);
+
+  void open(const std::string&, const std::string&) override {}
+  void close() override {}
+  void clear() override;
+  bool contains_key(const std::string& key) override { return records_.contains(key); }
+  mqtt::string_collection keys() const override;
+  void put(const std::string& key, const std::vector<mqtt::string_view>& parts) override;
+  std::string get(const std::string& key) const override;
+  // Never throws: Paho removes keys that were never put.
+  void remove(const std::string& key) override;
+
+ private:
+  Take take_;
+  std::map<std::string, std::string> records_;
+  std::pair<std::string, std::string> undecided_;  // an "r5-N" until settle()
+};
+
+}  // namespace fastmqttd

@@ -1,0 +1,244 @@
+#include "daemon/delivery/lane.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+#include "tests/unit/support/in_process_handler.hpp"
+
+namespace fastmqttd {
+namespace {
+
+using testing::InProcessHandler;
+using testing::make_message;
+
+HandlerConfig config() {
+  HandlerConfig config;
+  config.name = config.plugin = "fake";
+  config.retry.delay = config.retry.delay_max = 5ms;
+  return config;
+}
+
+// Waits for main's attention until `there`.
+class Attention {
+ public:
+  std::function<void()> callback() {
+    return [this] {
+      ++*calls_.lock();
+      changed_.notify_all();
+    };
+  }
+  template <class There>
+  bool wait(There there) {
+    const TimePoint deadline = Clock::now() + 10s;
+    auto calls = calls_.lock();
+    while (!there() && Clock::now() < deadline) calls.wait_until(changed_, deadline);
+    return there();
+  }
+
+ private:
+  std::condition_variable changed_;
+  Guarded<int> calls_{0};
+};
+
+class LaneTest : public ::testing::Test {
+ protected:
+  bool close_and_wait(Lane& lane) {
+    lane.close();
+    return attention_.wait([&] { return lane.finished(); });
+  }
+  Attention attention_;
+};
+
+TEST_F(LaneTest, HandsOverInOrderAndCounts) {
+  InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
+    return m.payload.size == 3 ? FASTMQTT_REJECT : FASTMQTT_OK;
+  });
+  Lane lane(config(), handler.library(), attention_.callback());
+  lane.start();
+  for (const char* payload : {"1", "2", "bad", "4"})
+    EXPECT_TRUE(lane.push(make_message("a", payload)));
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.payloads(), "1 2 bad 4");
+  EXPECT_EQ(lane.counts().ok, 3u);
+  EXPECT_EQ(lane.counts().reject, 1u);
+  EXPECT_EQ(lane.counts().dead, 1u);
+  EXPECT_EQ(lane.waiting(), 0u);
+}
+
+TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
+  InProcessHandler handler;
+  Lane lane(config(), handler.library(), attention_.callback());
+  for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x"));
+  lane.start();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.batches(), (std::vector<std::size_t>{1, 1, 1, 1, 1}));
+}
+
+TEST_F(LaneTest, GivesAllThatWaitsToAHandlerOfBatches) {
+  InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_BATCHES);
+  Lane lane(config(), handler.library(), attention_.callback());
+  for (int i = 0; i < 300; ++i) lane.push(make_message("a", "x"));
+  lane.start();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.batches(), (std::vector<std::size_t>{256, 44}));
+}
+
+TEST_F(LaneTest, RetriesKeepTheOrderOfTheirTopic) {
+  std::atomic<int> failures{0};
+  InProcessHandler handler([&](const fastmqtt_message& m) -> fastmqtt_result {
+    const bool first = std::string_view(m.payload.data, m.payload.size) == "1";
+    return first && failures++ < 3 ? FASTMQTT_RETRY : FASTMQTT_OK;
+  });
+  Lane lane(config(), handler.library(), attention_.callback());
+  for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
+  lane.push(make_message("b", "other"));
+  lane.start();
+  ASSERT_TRUE(handler.wait_for(7));
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.payloads(), "1 other 1 1 1 2 3");
+  EXPECT_EQ(lane.counts().retry, 3u);
+  EXPECT_EQ(lane.counts().ok, 4u);
+}
+
+TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
+  std::atomic<int> calls{0};
+  InProcessHandler handler([&](const auto&) -> fastmqtt_result {
+    if (calls++ == 0) throw std::runtime_error("boom");
+    return FASTMQTT_OK;
+  });
+  Lane lane(config(), handler.library(), attention_.callback());
+  lane.start();
+  lane.push(make_message("a", "1"));
+  ASSERT_TRUE(handler.wait_for(1));
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().retry, 1u);
+  EXPECT_EQ(lane.counts().ok, 1u);
+}
+
+TEST_F(LaneTest, PendingIsAnsweredFromAnotherThread) {
+  InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
+  Lane lane(config(), handler.library(), attention_.callback());
+  lane.start();
+  lane.push(make_message("a", "1"));
+  ASSERT_TRUE(handler.wait_for(1));
+  const std::uint64_t id = handler.seen()[0].id;
+  std::async(std::launch::async, [&] {
+    handler.host()->complete(handler.host(), id, FASTMQTT_OK);
+    handler.host()->complete(handler.host(), id, FASTMQTT_RETRY);
+  }).get();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().ok, 1u);
+  EXPECT_EQ(lane.counts().retry, 0u);
+}
+
+TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
+  InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
+    return m.attempt == 1 ? FASTMQTT_PENDING : FASTMQTT_OK;
+  });
+  HandlerConfig short_timeout = config();
+  short_timeout.timeout = 20ms;
+  Lane lane(short_timeout, handler.library(), attention_.callback());
+  lane.start();
+  lane.push(make_message("a", "1"));
+  ASSERT_TRUE(handler.wait_for(2));
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().ok, 1u);
+}
+
+TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
+  InProcessHandler handler;
+  Lane lane(config(), handler.library(), attention_.callback());
+  lane.start();
+  std::async(std::launch::async, [&] { handler.host()->wake_at(handler.host(), 0); }).get();
+  ASSERT_TRUE(handler.wait_for_wakes(1));
+  const auto soon = handler.host()->now_ns(handler.host()) + 10'000'000;
+  handler.host()->wake_at(handler.host(), soon);
+  ASSERT_TRUE(handler.wait_for_wakes(2));
+  EXPECT_GE(handler.host()->now_ns(handler.host()), soon);
+}
+
+TEST_F(LaneTest, CountsWhatTheHandlerCounts) {
+  InProcessHandler handler;
+  Lane lane(config(), handler.library(), attention_.callback());
+  const fastmqtt_host* host = handler.host();
+  const std::uint32_t counter = host->counter(host, "things");
+  EXPECT_EQ(host->counter(host, "things"), counter);
+  host->count(host, counter, 3);
+  host->count(host, 1000, 1);  // never named: ignored
+  EXPECT_EQ(lane.handler_counters(), (std::map<std::string, std::uint64_t>{{"things", 3}}));
+}
+
+TEST_F(LaneTest, SaysWhenAndWhereACallIsStuck) {
+  std::promise<void> release;
+  auto released = release.get_future().share();
+  InProcessHandler handler([released](const auto&) -> fastmqtt_result {
+    released.wait();
+    return FASTMQTT_OK;
+  });
+  HandlerConfig short_timeout = config();
+  short_timeout.timeout = 20ms;
+  Lane lane(short_timeout, handler.library(), attention_.callback());
+  EXPECT_FALSE(lane.stuck(Clock::now()));
+  lane.start();
+  lane.push(make_message("a/b", "1"));
+  const TimePoint deadline = Clock::now() + 10s;
+  while (!lane.stuck(Clock::now()) && Clock::now() < deadline) std::this_thread::yield();
+  ASSERT_TRUE(lane.stuck(Clock::now()));
+  EXPECT_EQ(lane.stuck(Clock::now())->topic, "a/b");
+  release.set_value();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_FALSE(lane.stuck(Clock::now() + 1h));
+}
+
+TEST_F(LaneTest, CallsForAttentionOnceForManyDrops) {
+  HandlerConfig small = config();
+  small.queue.messages = 1;
+  small.queue.when_full = WhenFull::drop_newest;
+  InProcessHandler handler;
+  std::atomic<int> calls{0};
+  Lane lane(small, handler.library(), [&] { ++calls; });
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(lane.push(make_message("a", "x", 0)));
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(lane.take_unreported_drops(), 4u);
+  EXPECT_EQ(lane.counts().dropped, 4u);
+  EXPECT_FALSE(lane.push(make_message("a", "x", 1)));
+}
+
+TEST_F(LaneTest, ClosingTriesWhatIsHeldOnceMore) {
+  InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_RETRY; });
+  HandlerConfig patient = config();
+  patient.retry.delay = patient.retry.delay_max = 1h;
+  Lane lane(patient, handler.library(), attention_.callback());
+  lane.start();
+  lane.push(make_message("a", "1"));
+  const TimePoint deadline = Clock::now() + 10s;
+  while (lane.counts().retry == 0 && Clock::now() < deadline) std::this_thread::yield();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.seen().size(), 2u);
+  EXPECT_EQ(lane.waiting(), 1u);
+}
+
+TEST_F(LaneTest, AbandoningStopsAfterTheCallAtHand) {
+  std::promise<void> entered, release;
+  auto released = release.get_future().share();
+  std::atomic<bool> first{true};
+  InProcessHandler handler([&, released](const auto&) -> fastmqtt_result {
+    if (first.exchange(false)) entered.set_value();
+    released.wait();
+    return FASTMQTT_OK;
+  });
+  Lane lane(config(), handler.library(), attention_.callback());
+  for (int i = 0; i < 10; ++i) lane.push(make_message("a", std::to_string(i)));
+  lane.start();
+  entered.get_future().wait();
+  lane.abandon();
+  release.set_value();
+  ASSERT_TRUE(attention_.wait([&] { return lane.finished(); }));
+  EXPECT_EQ(handler.payloads(), "0");
+  EXPECT_EQ(lane.waiting(), 9u);
+}
+
+}  // namespace
+}  // namespace fastmqttd

@@ -1,0 +1,87 @@
+#include "daemon/delivery/subscription_plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace fastmqttd {
+namespace {
+
+SubscriptionConfig filter(const char* topic, int qos = 1) {
+  return SubscriptionConfig{.topic = TopicFilter(topic), .qos = qos};
+}
+
+std::vector<std::string> texts(const std::vector<SubscriptionConfig>& subscriptions) {
+  std::vector<std::string> texts;
+  for (const SubscriptionConfig& s : subscriptions)
+    texts.push_back(s.topic.text() + " " + std::to_string(s.qos));
+  return texts;
+}
+
+using Texts = std::vector<std::string>;
+
+TEST(SubscriptionPlan, MergesEqualFiltersWithTheStrictestOptions) {
+  SubscriptionConfig strict = filter("a", 2);
+  strict.no_local = true;
+  strict.retain_handling_options = 2;
+  SubscriptionConfig keeping = filter("a", 0);
+  keeping.retain_as_published = true;
+  const SubscriptionPlan plan({{strict}, {keeping}});
+  ASSERT_EQ(plan.subscriptions().size(), 1u);
+  const SubscriptionConfig& merged = plan.subscriptions()[0];
+  EXPECT_EQ(merged.qos, 2);
+  EXPECT_TRUE(merged.no_local);
+  EXPECT_TRUE(merged.retain_as_published);
+  EXPECT_EQ(merged.retain_handling_options, 2);
+}
+
+TEST(SubscriptionPlan, PutsPlainBeforeSharedAndHigherQosFirst) {
+  const SubscriptionPlan plan(
+      {{filter("$share/g/a", 2), filter("low", 0), filter("high", 2), filter("mid", 1)}});
+  EXPECT_EQ(texts(plan.subscriptions()), (Texts{"high 2", "mid 1", "low 0", "$share/g/a 2"}));
+  EXPECT_EQ(plan.lane_filters()[0], (std::vector<std::uint32_t>{3, 2, 0, 1}));
+}
+
+TEST(SubscriptionPlan, IdentifiersNameTheirPlace) {
+  const SubscriptionPlan plan({{filter("a"), filter("b")}});
+  for (std::uint32_t place : {0u, 1u}) {
+    EXPECT_GE(plan.identifier(place), 1u);
+    EXPECT_LE(plan.identifier(place), 268'435'455u) << "MQTT 5.0 section 3.8.2.1.2";
+    EXPECT_EQ(plan.place(plan.identifier(place)), place);
+  }
+  EXPECT_EQ(plan.place(7), std::nullopt);
+  EXPECT_EQ(plan.place(plan.identifier(1) + 1), std::nullopt);
+}
+
+TEST(SubscriptionPlan, IdentifiersAreStableAndTellPlansApart) {
+  const SubscriptionPlan plan({{filter("a"), filter("b")}});
+  const SubscriptionPlan same({{filter("b")}, {filter("a")}});
+  const SubscriptionPlan other({{filter("a"), filter("c")}});
+  const SubscriptionPlan other_qos({{filter("a", 2), filter("b")}});
+  EXPECT_EQ(same.place(plan.identifier(1)), 1u);
+  EXPECT_EQ(other.place(plan.identifier(0)), std::nullopt);
+  EXPECT_EQ(other_qos.place(plan.identifier(0)), std::nullopt);
+}
+
+TEST(SubscriptionPlan, HasIdentifiersForAsManyAsFit) {
+  std::vector<SubscriptionConfig> many;
+  for (int i = 0; i < 65'537; ++i) many.push_back(filter(("t/" + std::to_string(i)).c_str()));
+  const SubscriptionPlan plan({many});
+  EXPECT_EQ(plan.place(plan.identifier(65'534)), 65'534u);
+  EXPECT_EQ(plan.identifier(65'535), 0u);
+  EXPECT_EQ(plan.identifier(65'536), 0u);
+}
+
+TEST(SubscriptionPlan, LeavesOutCoveredFilters) {
+  const SubscriptionPlan plan({{filter("a/#", 0), filter("a/b", 2)},
+                               {filter("a/+", 1), filter("c/+"), filter("+/d")},
+                               {filter("$share/g/a/b", 1)}});
+  auto kept = texts(plan.without_covered());
+  std::ranges::sort(kept);
+  EXPECT_EQ(kept, (Texts{"$share/g/a/b 1", "+/d 1", "a/# 2", "c/+ 1"}));
+}
+
+}  // namespace
+}  // namespace fastmqttd

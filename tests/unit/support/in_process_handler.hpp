@@ -1,0 +1,117 @@
+// A handler inside the test program, behind the same C interface as a plugin.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/guarded.hpp"
+#include "daemon/message/message.hpp"
+#include "daemon/plugin/handler_library.hpp"
+#include "fastmqtt/handler.h"
+
+namespace fastmqttd::testing {
+
+// What the handler was given, and what it answers.  One at a time in a test program.
+class InProcessHandler {
+ public:
+  struct Seen {
+    std::string topic;
+    std::string payload;
+    unsigned attempt = 0;
+    std::uint64_t id = 0;
+  };
+  using Answer = std::function<fastmqtt_result(const fastmqtt_message&)>;
+
+  explicit InProcessHandler(
+      Answer answer = [](const auto&) { return FASTMQTT_OK; }, std::uint32_t flags = 0)
+      : answer_(std::move(answer)) {
+    current = this;
+    raw_ = {sizeof raw_, flags,  "fake",  "1",         nullptr,
+            nullptr,     create, destroy, on_messages, on_wake};
+    library_ = {"fake.so", &raw_, "fake", {}, false, {}};
+  }
+  InProcessHandler(const InProcessHandler&) = delete;
+  InProcessHandler& operator=(const InProcessHandler&) = delete;
+
+  HandlerLibrary& library() { return library_; }
+  fastmqtt_handler& raw() { return raw_; }
+  const fastmqtt_host* host() const { return host_; }
+
+  std::vector<Seen> seen() { return log_.lock()->seen; }
+  std::vector<std::size_t> batches() { return log_.lock()->batches; }
+  std::string payloads() {
+    std::string text;
+    for (const Seen& s : seen()) text += (text.empty() ? "" : " ") + s.payload;
+    return text;
+  }
+  // Waits until so many messages were seen; false after ten seconds.
+  bool wait_for(std::size_t count) {
+    return wait([count](const Log& log) { return log.seen.size() >= count; });
+  }
+  bool wait_for_wakes(std::size_t count) {
+    return wait([count](const Log& log) { return log.wakes >= count; });
+  }
+
+ private:
+  struct Log {
+    std::vector<Seen> seen;
+    std::vector<std::size_t> batches;
+    std::size_t wakes = 0;
+  };
+
+  bool wait(const std::function<bool(const Log&)>& there) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    auto log = log_.lock();
+    while (!there(*log) && std::chrono::steady_clock::now() < deadline)
+      log.wait_until(changed_, deadline);
+    return there(*log);
+  }
+
+  static void* create(const fastmqtt_host* host) {
+    current->host_ = host;
+    return current;
+  }
+  static void destroy(void*) {}
+  static void on_messages(void* self, const fastmqtt_message* const* messages, std::size_t count,
+                          fastmqtt_result* results) {
+    auto& in = *static_cast<InProcessHandler*>(self);
+    for (std::size_t i = 0; i < count; ++i) {
+      const fastmqtt_message& m = *messages[i];
+      const Seen seen{
+          {m.topic.data, m.topic.size}, {m.payload.data, m.payload.size}, m.attempt, m.id};
+      results[i] = in.answer_(m);
+      in.log_.lock()->seen.push_back(seen);
+    }
+    in.log_.lock()->batches.push_back(count);
+    in.changed_.notify_all();
+  }
+  static void on_wake(void* self) {
+    auto& in = *static_cast<InProcessHandler*>(self);
+    ++in.log_.lock()->wakes;
+    in.changed_.notify_all();
+  }
+
+  static inline InProcessHandler* current = nullptr;
+
+  Answer answer_;
+  fastmqtt_handler raw_{};
+  HandlerLibrary library_;
+  const fastmqtt_host* host_ = nullptr;
+  std::condition_variable changed_;
+  Guarded<Log> log_;
+};
+
+inline MessagePtr make_message(const std::string& topic, const std::string& payload, int qos = 1,
+                               std::vector<std::uint32_t> subscription_ids = {},
+                               bool retain = false) {
+  return std::make_shared<Message>(Message::Parts{.topic = topic,
+                                                  .payload = payload,
+                                                  .qos = qos,
+                                                  .retain = retain,
+                                                  .subscription_ids = subscription_ids});
+}
+
+}  // namespace fastmqttd::testing
