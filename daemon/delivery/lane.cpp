@@ -260,6 +260,7 @@ void Lane::note(Delivery delivery, fastmqtt_result result, const Settled& settle
     case Settled::Kind::retry: ++retry_; break;
     case Settled::Kind::dead:
       ++dead_;
+      attention_();
       ++(result == FASTMQTT_REJECT ? reject_ : retry_);
       break;
   }

@@ -39,7 +39,7 @@ class Lane : private HandlerRequests {
 
   // Makes the instance; throws StartError.  The thread starts with start().  `library` must
   // outlive the lane.  `attention` is called, from any thread, when main should have a look:
-  // messages were dropped, or the lane has finished after close().
+  // messages were dropped or given up, or the lane has finished after close().
   Lane(const HandlerConfig& config, const HandlerLibrary& library, std::function<void()> attention);
   // Abandons what waits and joins the thread: a call that never returns must be stuck() no more.
   ~Lane() override;

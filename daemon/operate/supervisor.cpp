@@ -13,7 +13,8 @@ namespace {
 
 using Phase = SessionState::Phase;
 
-constexpr auto kStatusInterval = 10s;  // without a watchdog
+constexpr auto kStatusInterval = 10s;  // at least this often
+constexpr auto kStatusPause = 500ms;   // and not more often than this
 constexpr auto kDropReports = 10s;     // a line of drops at most this often
 constexpr auto kStopSlack = 10s;       // beyond shutdown_timeout, for systemd
 
@@ -45,8 +46,8 @@ Supervisor::Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session,
   watched_ = ::sd_watchdog_enabled(0, &watchdog_us) > 0;
   const auto half =
       std::chrono::duration_cast<Duration>(std::chrono::microseconds(watchdog_us / 2));
-  loop_.every(watched_ ? std::max(half, Duration(1)) : Duration(kStatusInterval),
-              [this] { tick(); });
+  const Duration interval = watched_ ? std::min<Duration>(half, kStatusInterval) : kStatusInterval;
+  loop_.every(std::max(interval, Duration(1)), [this] { tick(); });
 }
 
 void Supervisor::look() {
@@ -140,6 +141,16 @@ void Supervisor::report_drops() {
 }
 
 void Supervisor::show_status() {
+  if (status_timer_) return;
+  send_status();
+  status_timer_ = true;
+  loop_.once_after(kStatusPause, [this] {
+    status_timer_ = false;
+    send_status();
+  });
+}
+
+void Supervisor::send_status() {
   std::uint64_t dead = 0;
   for (const auto& lane : dispatcher_.lanes()) dead += lane->counts().dead;
   std::string status = fmt::format("{}{}; {} handlers, {} messages waiting, {} given up",

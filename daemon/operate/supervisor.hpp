@@ -27,6 +27,7 @@ class Supervisor {
   void tick();
   void report_drops();
   void show_status();
+  void send_status();
   // What makes no progress, in words; empty when everything does.
   std::set<std::string> stuck();
 
@@ -41,6 +42,7 @@ class Supervisor {
   bool drops_timer_ = false;  // a report is due when it rings
   std::set<std::string> known_stuck_;
   std::string status_;
+  bool status_timer_ = false;  // it was sent just now; looked at again when it rings
 };
 
 }  // namespace fastmqttd

@@ -58,7 +58,12 @@ class Interrupted : public Session,
   // At QoS 1 what was on its way comes twice.  So it does at QoS 2 when the daemon forgets between
   // two runs what it took, and with a mosquitto (2.0.11) that is restarted: for messages it had
   // released (PUBREL) it goes back to PUBLISH.
-  void expect_all() { EXPECT_EQ(losses(sent_, payloads(await_payload("all", sent_.back()))), ""); }
+  // Everything that came, at the end of which all has come.
+  std::vector<std::string> await_all() const {
+    const std::vector<std::string> got = payloads(await_payload("all", sent_.back()));
+    EXPECT_EQ(losses(sent_, got), "");
+    return got;
+  }
 
   const std::vector<std::string> sent_ = numbers(kMessages);
 };
@@ -75,14 +80,20 @@ TEST_P(Interrupted, ByItsOwnStop) {
   start_with_backlog();
   ASSERT_EQ(daemon_.stop(), Exit{});
   daemon_.start_ready();
-  expect_all();
+  const std::size_t came = await_all().size();
+  // At QoS 1 what was on its way comes twice.
+  if (std::get<1>(GetParam()) == 2) {
+    EXPECT_EQ(came, sent_.size());
+  }
 }
 
+// Not exactly once, even at QoS 2: mosquitto 2.0.11 sends a PUBLISH again after a restart for which
+// it had PUBREC and sent PUBREL, which [MQTT-4.3.3-6] forbids.
 TEST_P(Interrupted, ByAStopOfTheBroker) {
   start_with_backlog();
   broker_.stop();
   broker_.start();
-  expect_all();
+  await_all();
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, VersionedSession, ::testing::Values("5", "3.1.1"), version_name);

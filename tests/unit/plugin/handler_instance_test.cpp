@@ -120,7 +120,8 @@ TEST_F(HandlerInstanceTest, LogsWithTheFieldsOfTheMessage) {
   EXPECT_EQ(line_->text, "archive: disk slow");
   EXPECT_THAT(line_->fields, ::testing::ElementsAre(std::pair("MQTT_HANDLER", "archive"),
                                                     std::pair("MQTT_PLUGIN", "fake")));
-  fastmqtt_message about = testing::make_message("a/b", "x", 2)->view();
+  const MessagePtr message = testing::make_message("a/b", "x", 2);
+  fastmqtt_message about = message->view();
   about.attempt = 3;
   host->log_message(host, FASTMQTT_WARNING, {"odd", 3}, &about);
   EXPECT_EQ(line_->text, "archive: a/b: odd");
