@@ -19,6 +19,7 @@ constexpr auto kPahoSlack = 5s;
 constexpr auto kSubscribeTimeout = 30s;
 constexpr auto kDisconnectTimeout = 2s;
 constexpr auto kPoll = 20ms;
+constexpr int kUnacceptableVersion = 1;  // in a CONNACK before MQTT 5
 
 // Connection refusals of MQTT 3.1.1, section 3.2.2.3; from 128 on they are reason codes of MQTT 5.
 std::string refusal_text(int code) {
@@ -37,12 +38,21 @@ std::string code_text(int code) {
 }
 
 std::string failure_text(const mqtt::exception& failure, const Endpoint& endpoint) {
-  if (failure.get_return_code() > 0) return "refused: " + code_text(failure.get_return_code());
+  const int code = failure.get_return_code();
+  if (code == kUnacceptableVersion || code == MQTTREASONCODE_UNSUPPORTED_PROTOCOL_VERSION)
+    return "refused: " + code_text(code) + ": set mqtt.version to one that the broker speaks";
+  if (code > 0) return "refused: " + code_text(code);
   // Paho gives no errno: see for ourselves.
   const std::string error = probe(endpoint, 1s);
   if (!error.empty()) return endpoint.text() + ": " + error;
   return endpoint.text() +
          ": the broker ended the connection before it answered, or did not answer";
+}
+
+// Without a word they are available (MQTT 5.0 section 3.2.2.3.12).
+bool has_identifiers(const mqtt::properties& connack) {
+  const auto available = mqtt::property::SUBSCRIPTION_IDENTIFIERS_AVAILABLE;
+  return !connack.contains(available) || mqtt::get<std::uint8_t>(connack, available) != 0;
 }
 
 // What came with one property of an incoming PUBLISH (MQTT 5.0 section 2.2.2.2).
@@ -154,7 +164,9 @@ std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
     const std::vector<OwnSocket> sockets = new_sockets();
     for (const OwnSocket& socket : sockets) set_no_delay(socket);
     *sockets_.lock() = sockets;
-    return Connected{token->get_connect_response().is_session_present()};
+    const mqtt::connect_response answer = token->get_connect_response();
+    identifiers_ = config_.version == MqttVersion::v5 && has_identifiers(answer.get_properties());
+    return Connected{answer.is_session_present()};
   } catch (const mqtt::exception& failure) {
     connecting_ = false;
     why = failure_text(failure, endpoint);
@@ -165,7 +177,7 @@ std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
 bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting) {
   const bool v5 = config_.version == MqttVersion::v5;
   const std::vector<SubscriptionConfig> subscriptions =
-      v5 ? plan.subscriptions() : plan.without_covered();
+      identifiers_ ? plan.subscriptions() : plan.without_covered();
   std::vector<mqtt::token_ptr> tokens;
   try {
     for (std::uint32_t i = 0; i < subscriptions.size(); ++i) {
@@ -178,7 +190,7 @@ bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_wai
           s.no_local, s.retain_as_published,
           static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
       mqtt::properties properties;
-      if (const std::uint32_t id = plan.identifier(i); id != 0)
+      if (const std::uint32_t id = identifiers_ ? plan.identifier(i) : 0; id != 0)
         properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(id)});
       tokens.push_back(paho_.subscribe(s.topic.text(), s.qos, options, properties));
     }
@@ -208,6 +220,9 @@ bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_wai
 }
 
 void Client::disconnect() {
+  // Held open past Paho's close: what is left unread at a close makes the kernel reset the
+  // connection, and the broker, losing the DISCONNECT with it, would send the will.
+  const Linger linger(*sockets_.lock());
   try {
     paho_.disconnect(0)->wait_for(kDisconnectTimeout);
   } catch (const mqtt::exception&) {

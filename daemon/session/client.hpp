@@ -77,6 +77,7 @@ class Client {
   PacketStore& store_;
   std::atomic<bool> refused_{false};
   bool connecting_ = false;
+  bool identifiers_ = false;  // the broker takes subscription identifiers
   // The address of the connection and the sockets that led there before it; written by the owner
   // before connecting, read by callbacks.
   Endpoint endpoint_;

@@ -1,6 +1,7 @@
 #include "daemon/session/socket.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -13,10 +14,10 @@
 #include <memory>
 #include <optional>
 
-#include "daemon/base/unique_fd.hpp"
-
 namespace fastmqttd {
 namespace {
+
+constexpr Duration kLinger = std::chrono::seconds(1);
 
 // The socket behind a descriptor; nothing when it is none.
 std::optional<OwnSocket> socket_at(int fd) {
@@ -103,6 +104,29 @@ void set_no_delay(const OwnSocket& socket) {
 bool shut_down(const OwnSocket& socket) {
   if (socket_at(socket.fd) != socket) return false;
   return ::shutdown(socket.fd, SHUT_RDWR) == 0 || errno == ENOTCONN;
+}
+
+Linger::Linger(const std::vector<OwnSocket>& sockets) {
+  for (const OwnSocket& socket : sockets) {
+    UniqueFd copy(::fcntl(socket.fd, F_DUPFD_CLOEXEC, 0));
+    if (copy && socket_at(copy.get()) == OwnSocket{copy.get(), socket.inode})
+      held_.push_back({socket, std::move(copy)});
+  }
+}
+
+Linger::~Linger() {
+  const TimePoint deadline = Clock::now() + kLinger;
+  for (const Held& held : held_) {
+    if (socket_at(held.socket.fd) == held.socket) continue;  // still in use
+    ::shutdown(held.copy.get(), SHUT_WR);
+    char unread[4096];
+    for (;;) {
+      const auto left = std::chrono::duration_cast<Duration>(deadline - Clock::now());
+      pollfd poll{held.copy.get(), POLLIN, 0};
+      if (left.count() <= 0 || ::poll(&poll, 1, static_cast<int>(left.count())) != 1) break;
+      if (::recv(held.copy.get(), unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
+    }
+  }
 }
 
 }  // namespace fastmqttd

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/base/unique_fd.hpp"
 #include "daemon/base/units.hpp"
 
 namespace fastmqttd {
@@ -45,5 +46,23 @@ void set_no_delay(const OwnSocket& socket);
 // Both directions.  True when nothing written to it from now on can leave; false when the
 // descriptor is not that socket any more.
 bool shut_down(const OwnSocket& socket);
+
+// Sees to it that what was written to sockets arrives although they are closed in the meantime:
+// holds them open, and on destruction reads and forgets what comes from those that were closed,
+// until the peer closes too, for a second at most.
+class Linger {
+ public:
+  explicit Linger(const std::vector<OwnSocket>& sockets);
+  ~Linger();
+  Linger(const Linger&) = delete;
+  Linger& operator=(const Linger&) = delete;
+
+ private:
+  struct Held {
+    OwnSocket socket;
+    UniqueFd copy;
+  };
+  std::vector<Held> held_;
+};
 
 }  // namespace fastmqttd

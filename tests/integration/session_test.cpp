@@ -1,5 +1,6 @@
 // The connection to the broker: made again whenever it is lost, with a session that the broker
 // keeps, and a will that says when the daemon has died.
+#include <thread>
 #include <tuple>
 
 #include "tests/integration/integration_test.hpp"
@@ -205,6 +206,20 @@ TEST_P(VersionedSession, WillIsNotSentWhenStopped) {
   const Subscriber other(broker_, "will/#");
   ASSERT_EQ(daemon_.stop(), Exit{});
   ASSERT_TRUE(broker_.wait_for_log("Received DISCONNECT from " + daemon_.client_id() + "\n"));
+  publish(broker_, "will/marker", "");
+  ASSERT_EQ(other.wait_for("will/marker"), "");
+  EXPECT_FALSE(other.has("will/me"));
+}
+
+// What the daemon no longer reads must not make the kernel reset the connection: DISCONNECT and the
+// last acknowledgements would be lost with it.
+TEST_P(VersionedSession, WillIsNotSentWhenStoppedUnderLoad) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + kWill);
+  const Subscriber other(broker_, "will/#");
+  const std::jthread load([this] { publish_all(broker_, "a/b", numbers(30'000), {.qos = 0}); });
+  await_records("all", 1000);
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  EXPECT_TRUE(broker_.wait_for_log("Received DISCONNECT from " + daemon_.client_id() + "\n"));
   publish(broker_, "will/marker", "");
   ASSERT_EQ(other.wait_for("will/marker"), "");
   EXPECT_FALSE(other.has("will/me"));

@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "daemon/base/unique_fd.hpp"
 
 namespace fastmqttd {
@@ -23,6 +25,7 @@ class Listener {
     ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&endpoint_.address), &endpoint_.size);
   }
   const Endpoint& endpoint() const { return endpoint_; }
+  UniqueFd accept() const { return UniqueFd(::accept(fd_.get(), nullptr, nullptr)); }
   UniqueFd connect() const {
     UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0));
     EXPECT_EQ(
@@ -84,6 +87,32 @@ TEST(Socket, ShutsDownThatSocketOnly) {
   ASSERT_EQ(::dup2(other.get(), fd.get()), fd.get());
   EXPECT_FALSE(shut_down(socket));
   EXPECT_EQ(::send(other.get(), "x", 1, MSG_NOSIGNAL), 1);
+}
+
+TEST(Socket, LingersUntilThePeerHasReadEverything) {
+  const Listener listener;
+  UniqueFd fd = listener.connect();
+  const UniqueFd peer = listener.accept();
+  ASSERT_EQ(::send(peer.get(), "unread", 6, 0), 6);
+  std::thread reader([&] {
+    char text[8];
+    EXPECT_EQ(::recv(peer.get(), text, sizeof text, 0), 3) << "no reset before";
+    EXPECT_EQ(::recv(peer.get(), text, sizeof text, 0), 0) << "nor behind";
+    ::shutdown(peer.get(), SHUT_RDWR);
+  });
+  {
+    const Linger linger(sockets_to(listener.endpoint()));
+    ASSERT_EQ(::send(fd.get(), "bye", 3, 0), 3);
+    fd = UniqueFd();
+  }
+  reader.join();
+}
+
+TEST(Socket, LeavesASocketThatIsStillInUse) {
+  const Listener listener;
+  const UniqueFd fd = listener.connect();
+  { const Linger linger(sockets_to(listener.endpoint())); }
+  EXPECT_EQ(::send(fd.get(), "x", 1, MSG_NOSIGNAL), 1);
 }
 
 }  // namespace
