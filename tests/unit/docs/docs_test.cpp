@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <string>
 
@@ -43,6 +45,25 @@ TEST(Docs, EveryRoomIsInTheArchitecture) {
     if (!entry.is_directory()) continue;
     EXPECT_THAT(architecture, HasSubstr("| `" + entry.path().filename().string() + "` |"));
   }
+}
+
+// Every option that the program names in its help stands in its man page.
+void expect_options_documented(const char* program, const fs::path& page) {
+  std::string text = read(page);
+  std::erase(text, '\\');
+  FILE* help = ::popen((std::string(program) + " --help").c_str(), "r");
+  ASSERT_NE(help, nullptr);
+  std::string said;
+  for (int c; (c = std::fgetc(help)) != EOF;) said += static_cast<char>(c);
+  ASSERT_EQ(::pclose(help), 0);
+  const std::regex option("--[a-z-]+");
+  for (std::sregex_iterator at(said.begin(), said.end(), option), end; at != end; ++at)
+    EXPECT_THAT(text, HasSubstr(at->str())) << page;
+}
+
+TEST(Docs, EveryOptionIsInTheManPage) {
+  expect_options_documented(FASTMQTTD_PROGRAM, "packaging/man/fastmqttd.8");
+  expect_options_documented(FASTMQTTCTL_PROGRAM, "packaging/man/fastmqttctl.1");
 }
 
 // Each room includes only itself and rooms named before it.
