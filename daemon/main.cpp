@@ -37,7 +37,7 @@ struct Handlers {
 };
 
 // Throws StartError with every problem of every plugin and handler.
-Handlers load_handlers(const Config& config, std::function<void()> attention) {
+Handlers load_handlers(const Config& config, const std::function<void()>& attention) {
   std::vector<Problem> problems;
   Handlers handlers;
   handlers.libraries =
@@ -45,7 +45,7 @@ Handlers load_handlers(const Config& config, std::function<void()> attention) {
                              plugins_kept_off(config), problems);
   const auto chosen = choose_handlers(config, handlers.libraries, problems);
   try {
-    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, std::move(attention));
+    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention);
   } catch (const StartError& error) {
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }

@@ -30,7 +30,8 @@ std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<Handle
 
 }  // namespace
 
-Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers, std::function<void()> attention)
+Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
+                       const std::function<void()>& attention)
     : lanes_(make_lanes(handlers, attention)), plan_(filters_of(handlers)), router_(plan_) {}
 
 void Dispatcher::start() {

@@ -23,7 +23,7 @@ struct HandlerToRun {
 class Dispatcher {
  public:
   // Makes an instance of each.  Throws StartError with the problems of all of them.
-  Dispatcher(const std::vector<HandlerToRun>& handlers, std::function<void()> attention);
+  Dispatcher(const std::vector<HandlerToRun>& handlers, const std::function<void()>& attention);
 
   const SubscriptionPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }

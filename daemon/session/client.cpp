@@ -23,12 +23,12 @@ constexpr int kUnacceptableVersion = 1;  // in a CONNACK before MQTT 5
 
 // Connection refusals of MQTT 3.1.1, section 3.2.2.3; from 128 on they are reason codes of MQTT 5.
 std::string refusal_text(int code) {
-  static const std::map<int, std::string> kTexts{{1, "unacceptable protocol version"},
-                                                 {2, "client identifier rejected"},
-                                                 {3, "server unavailable"},
-                                                 {4, "bad user name or password"},
-                                                 {5, "not authorized"}};
-  if (const auto text = kTexts.find(code); text != kTexts.end()) return text->second;
+  static const std::map<int, std::string> texts{{1, "unacceptable protocol version"},
+                                                {2, "client identifier rejected"},
+                                                {3, "server unavailable"},
+                                                {4, "bad user name or password"},
+                                                {5, "not authorized"}};
+  if (const auto text = texts.find(code); text != texts.end()) return text->second;
   const char* name = ::MQTTReasonCode_toString(static_cast<MQTTReasonCodes>(code));
   return name ? name : "unknown reason";
 }

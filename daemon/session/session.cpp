@@ -177,7 +177,7 @@ class Session::Owner {
       state->last_step = Clock::now();
       state.wait_until(changed_, Clock::now() + kOwnerLimit / 3);
     }
-    const std::string why = state->lost.value_or("");
+    std::string why = state->lost.value_or("");
     state.unlock();
     client_->settled_connection();  // Paho has closed its side when this returns
     return why;

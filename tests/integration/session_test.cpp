@@ -112,6 +112,7 @@ TEST_P(VersionedSession, RestartedBrokerLosesNothing) {
   start(recorder("all", "{topic: a/#, qos: 2}"), {"a/#"}, version());
   publish(broker_, "a/b", "before");
   await_payload("all", "before");
+  ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 1));
   broker_.stop();
   broker_.start();
   // Its session waits at the broker, whether it is back already or not.

@@ -1,7 +1,5 @@
 // What the command line, the configuration and the plugins make of a start: its exit status, and a
 // report of all that is wrong at once.
-#include <regex>
-
 #include "tests/integration/integration_test.hpp"
 
 namespace fastmqttd::testing {
@@ -16,11 +14,8 @@ constexpr int kUsage = 64;
 constexpr int kUnsafe = 77;
 constexpr int kConfig = 78;
 
-// Whether a line of `text` matches, whatever its case.
 ::testing::AssertionResult has_line(const std::string& text, const std::string& pattern) {
-  const std::regex expression(pattern, std::regex::icase);
-  for (const std::string& line : lines_of(text))
-    if (std::regex_search(line, expression)) return ::testing::AssertionSuccess();
+  if (any_line_matches(text, pattern)) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << "no line matches " << pattern << " in:\n" << text;
 }
 

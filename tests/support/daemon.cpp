@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <regex>
 #include <stdexcept>
 
 namespace fastmqttd::testing {
@@ -107,12 +106,7 @@ Finished Daemon::run(const std::vector<std::string>& arguments) const {
   return testing::run(command(all));
 }
 
-bool Daemon::logged(const std::string& pattern) const {
-  const std::regex expression(pattern, std::regex::icase);
-  return std::ranges::any_of(lines_of(log()), [&](const std::string& line) {
-    return std::regex_search(line, expression);
-  });
-}
+bool Daemon::logged(const std::string& pattern) const { return any_line_matches(log(), pattern); }
 
 bool Daemon::wait_for_log(const std::string& pattern) const {
   return eventually([&] { return logged(pattern); });

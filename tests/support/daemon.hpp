@@ -58,7 +58,7 @@ class Daemon {
   NotifySocket& notify() { return *notify_; }
   // Standard error of all runs started.
   std::string log() const { return read_file(directory_ / "log"); }
-  // Whether a line of the log matches the regular expression, whatever its case.
+  // See any_line_matches.
   bool logged(const std::string& pattern) const;
   [[nodiscard]] bool wait_for_log(const std::string& pattern) const;
 

@@ -1,8 +1,10 @@
 #include "tests/support/files.hpp"
 
+#include <regex.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -56,6 +58,18 @@ std::vector<std::string> lines_of(std::string_view text) {
   std::vector<std::string> lines = split(text, '\n');
   lines.pop_back();
   return lines;
+}
+
+// Not std::regex: g++ 12 warns about it under its sanitizers.
+bool any_line_matches(std::string_view text, const std::string& pattern) {
+  regex_t expression{};
+  if (regcomp(&expression, pattern.c_str(), REG_EXTENDED | REG_ICASE | REG_NOSUB) != 0)
+    throw std::runtime_error("not a regular expression: " + pattern);
+  const bool found = std::ranges::any_of(lines_of(text), [&](const std::string& line) {
+    return regexec(&expression, line.c_str(), 0, nullptr, 0) == 0;
+  });
+  regfree(&expression);
+  return found;
 }
 
 std::string from_hex(std::string_view digits) {

@@ -32,6 +32,8 @@ std::string read_file(const std::filesystem::path& path);
 std::vector<std::string> split(std::string_view text, char separator);
 // The lines of `text`; an unfinished last line is not one.
 std::vector<std::string> lines_of(std::string_view text);
+// Whether a line of `text` matches the extended regular expression (regex(7)), whatever its case.
+bool any_line_matches(std::string_view text, const std::string& pattern);
 // "00ff" to two bytes.
 std::string from_hex(std::string_view digits);
 // The last lines of `text`.

@@ -28,6 +28,11 @@ TEST(Files, AnUnfinishedLineIsNone) {
   EXPECT_THAT(lines_of(""), ElementsAre());
 }
 
+TEST(Files, LinesAreMatched) {
+  EXPECT_TRUE(any_line_matches("first\nSecond 7 lines\n", "second.*\\b7\\b.*(words|lines)"));
+  EXPECT_FALSE(any_line_matches("first\nsecond\n", "first.*second"));
+}
+
 TEST(RunTest, CatchesOutputAndStatus) {
   const Finished done = run({.argv = {"sh", "-c", "echo $GREETING; echo bad >&2; exit 7"},
                              .environment = {"GREETING=hello"}});
