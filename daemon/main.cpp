@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "daemon/base/build_info.hpp"
 #include "daemon/base/error.hpp"
@@ -23,6 +24,8 @@
 
 namespace fastmqttd {
 namespace {
+
+constexpr Duration kDestroyLimit = std::chrono::seconds(5);
 
 struct CommandLine {
   std::string config = build::kConfigFile;
@@ -81,6 +84,15 @@ void log_counts(const Dispatcher& dispatcher) {
   }
 }
 
+// For a plugin whose destroy() does not return.
+void exit_anyway_after(Duration limit, int status) {
+  std::thread([limit, status] {
+    std::this_thread::sleep_for(limit);
+    log::error("a handler's destroy() has not returned for {}: exiting", format_duration(limit));
+    std::_Exit(status);
+  }).detach();
+}
+
 int run(const Config& config, const std::string& config_file) {
   MainLoop::block_signals();
   // Paho would send plain MQTT through these.
@@ -106,10 +118,13 @@ int run(const Config& config, const std::string& config_file) {
   const int status = loop.run();
 
   log_counts(dispatcher);
-  log::info("stopped");
   // What still hangs in a call cannot be destroyed under it.
-  if (!dispatcher.finished() || session.state().phase != SessionState::Phase::stopped)
+  if (!dispatcher.finished() || session.state().phase != SessionState::Phase::stopped) {
+    log::info("stopped");
     std::_Exit(status);
+  }
+  exit_anyway_after(kDestroyLimit, status);
+  MainLoop::unblock_signals();
   return status;
 }
 
@@ -136,7 +151,9 @@ int start(const CommandLine& command) {
       check(config, command.config);
       return 0;
     }
-    return run(config, command.config);
+    const int status = run(config, command.config);
+    log::info("stopped");
+    return status;
   } catch (const StartError& error) {
     return fail(error, command.check || command.print_config);
   } catch (const std::exception& error) {

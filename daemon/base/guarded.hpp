@@ -20,8 +20,8 @@ class Guarded {
 
   class Locked {
    public:
-    T* operator->() { return value_; }
-    T& operator*() { return *value_; }
+    T* operator->() const { return value_; }
+    T& operator*() const { return *value_; }
 
     // Both may return early for no reason: look at the value again.
     void wait(std::condition_variable& changed) { changed.wait(lock_); }

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/delivery/lane.hpp"
@@ -35,21 +37,39 @@ class Dispatcher {
   // Whether it is worth receiving again after a refusal.
   bool has_drained();
 
+  // [receiving thread] What the broker said to a subscription of the plan: of a filter that it
+  // refused no copies come.  All are taken for granted at first.
+  void set_refused(std::uint32_t place, bool refused) { refused_[place] = refused; }
+
   void close();
   void abandon();
   bool finished() const;
   std::size_t waiting();
-  std::uint64_t unrouted() const { return unrouted_; }
+  // Messages that no handler wants, since the last call, and the topic of one of them.  They come
+  // for subscriptions of an earlier configuration, which the broker keeps with the session.
+  struct Unrouted {
+    std::uint64_t messages = 0;
+    std::string topic;
+  };
+  Unrouted take_unrouted() { return std::exchange(*unrouted_.lock(), {}); }
 
  private:
   // Whether this copy of a message is the one that the route's lane takes.
   bool wants(const Route& route, const Message& message) const;
+  // Whether a copy for this filter is sure to come, of a message like this one.
+  bool sure_to_come(std::uint32_t place, const Message& message) const;
+  bool names(const Message& message, std::uint32_t place) const;
 
   std::vector<std::unique_ptr<Lane>> lanes_;
   SubscriptionPlan plan_;
   Router router_;
   std::vector<Lane*> targets_;  // of the message at hand; the receiving thread's own
-  std::atomic<std::uint64_t> unrouted_{0};
+  std::vector<bool> refused_;   // by place; the receiving thread's own
+  // The latest message that found no room.
+  std::atomic<Lane*> full_lane_{nullptr};
+  std::atomic<std::size_t> full_bytes_{0};
+  Guarded<Unrouted> unrouted_;
+  const std::function<void()> attention_;
 };
 
 }  // namespace fastmqttd

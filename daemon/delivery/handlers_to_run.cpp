@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "daemon/base/nearest.hpp"
 
@@ -37,6 +38,27 @@ Problem no_such_plugin(const HandlerConfig& handler, const std::vector<HandlerLi
     expected = "did you mean '" + near + "'? " + expected;
   return {handler.place, "handlers." + handler.name + ".plugin",
           "there is no plugin '" + handler.plugin + "'", expected, false};
+}
+
+// There is one subscription for all handlers of a filter.  With retain_as_published it cannot tell
+// a retained message from a live one, so nobody can skip the former.
+void check_retained(const std::vector<HandlerToRun>& handlers, std::vector<Problem>& problems) {
+  std::map<std::string, const HandlerConfig*> keeping;
+  for (const HandlerToRun& handler : handlers)
+    for (const SubscriptionConfig& s : *handler.config.subscribe)
+      if (s.retain_as_published) keeping.emplace(s.topic.text(), &handler.config);
+  for (const HandlerToRun& handler : handlers) {
+    if (!handler.config.skip_retained) continue;
+    for (const SubscriptionConfig& s : *handler.config.subscribe) {
+      const auto other = keeping.find(s.topic.text());
+      if (other == keeping.end()) continue;
+      problems.push_back(
+          {handler.config.place, "handlers." + handler.config.name + ".skip_retained",
+           "cannot be had with retain_as_published for " + s.topic.text() + ", which handlers." +
+               other->second->name + " at " + to_string(other->second->place) + " asks for",
+           "one of the two", false});
+    }
+  }
 }
 
 }  // namespace
@@ -75,6 +97,7 @@ std::vector<HandlerToRun> choose_handlers(const Config& config,
     run.config.subscribe = default_subscriptions(library);
     chosen.push_back(std::move(run));
   }
+  check_retained(chosen, problems);
   return chosen;
 }
 

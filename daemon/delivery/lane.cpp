@@ -49,14 +49,14 @@ bool Lane::has_drained() { return state_.lock()->queue.has_drained(); }
 std::size_t Lane::waiting() { return state_.lock()->queue.messages(); }
 
 bool Lane::push(const MessagePtr& message) {
-  using Pushed = LaneQueue::Pushed;
-  const Pushed pushed = state_.lock()->queue.push(message, Clock::now());
-  if (pushed == Pushed::refused) return false;
-  if (pushed == Pushed::dropped || pushed == Pushed::queued_dropping_oldest) {
-    ++dropped_;
-    if (unreported_drops_.fetch_add(1) == 0) attention_();
+  using Kind = LaneQueue::Pushed::Kind;
+  const auto [kind, dropped] = state_.lock()->queue.push(message, Clock::now());
+  if (kind == Kind::refused) return false;
+  if (dropped > 0) {
+    dropped_ += dropped;
+    if (unreported_drops_.fetch_add(dropped) == 0) attention_();
   }
-  if (pushed != Pushed::dropped) changed_.notify_one();
+  if (kind == Kind::queued) changed_.notify_one();
   return true;
 }
 
@@ -133,8 +133,8 @@ bool Lane::wait_for_work(LockedState& state) {
       state.relock();
       continue;
     }
+    if (state->closing && state->queue.messages() == 0) return false;
     if (state->queue.has_ready(now) || (state->alarm && *state->alarm <= now)) return true;
-    if (state->closing && state->queue.exhausted()) return false;
     std::optional<TimePoint> next = state->queue.next_event();
     if (state->alarm) next = next ? std::min(*next, *state->alarm) : *state->alarm;
     if (next)
@@ -163,15 +163,15 @@ void Lane::hand_over(LockedState& state) {
   const std::size_t count = state->batch.size();
   if (count == 0) return;
 
-  views_.clear();
+  if (!views_ || views_.use_count() > 1) views_ = std::make_shared<Views>();
+  views_->clear();
   view_list_.clear();
   for (const Delivery& delivery : state->batch) {
-    fastmqtt_message& view = views_.emplace_back(delivery.message->view());
+    fastmqtt_message& view = views_->emplace_back(delivery.message->view());
     view.id = delivery.id;
     view.attempt = delivery.attempt;
-    view.deadline_ns = to_ns(now + config_.timeout);
   }
-  for (const fastmqtt_message& view : views_) view_list_.push_back(&view);
+  for (const fastmqtt_message& view : *views_) view_list_.push_back(&view);
   results_.assign(count, kUntried);
 
   if (!instance_->takes_batches()) {
@@ -192,7 +192,7 @@ void Lane::hand_over_one_by_one(LockedState& state) {
   const std::size_t count = view_list_.size();
   std::vector<std::string_view> held_topics;
   const auto topic_of = [this](std::size_t i) {
-    return std::string_view(views_[i].topic.data, views_[i].topic.size);
+    return std::string_view((*views_)[i].topic.data, (*views_)[i].topic.size);
   };
   std::size_t settled = 0;
   TimePoint last_settled = Clock::now();
@@ -224,8 +224,11 @@ void Lane::hand_over_one_by_one(LockedState& state) {
 
 // Without the lock: the handler's own time.
 void Lane::call(std::size_t first, std::size_t count) {
+  const TimePoint began = Clock::now();
+  for (std::size_t i = first; i < first + count; ++i)
+    (*views_)[i].deadline_ns = to_ns(began + config_.timeout);
   handling_ = first;
-  call_began_ = Clock::now();
+  call_began_ = began;
   instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
   call_began_ = TimePoint();
 }
@@ -243,6 +246,10 @@ Lane::Reports Lane::settle(LockedState& state, std::size_t first, std::size_t la
       state->queue.settle(std::move(delivery), FASTMQTT_OK, now);
       ++ok_;
       continue;
+    }
+    if (results_[i] == FASTMQTT_PENDING) {
+      delivery.deadline = TimePoint(std::chrono::nanoseconds((*views_)[i].deadline_ns));
+      delivery.view = views_;
     }
     const Settled settled = state->queue.settle(delivery, results_[i], now);
     if (settled.kind != Settled::Kind::pending)

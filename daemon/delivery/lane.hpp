@@ -53,7 +53,7 @@ class Lane : private HandlerRequests {
   // False when a message of QoS 1 or 2 finds no room.
   bool push(const MessagePtr& message);
 
-  // No more pushes follow: works off what waits, with one last attempt for what is held.
+  // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
   // Stops after the call at hand, whatever waits.
   void abandon();
@@ -102,7 +102,8 @@ class Lane : private HandlerRequests {
   std::condition_variable changed_;
   Guarded<State> state_;
   std::unique_ptr<HandlerInstance> instance_;
-  std::vector<fastmqtt_message> views_;             // of the batch; the worker's own
+  using Views = std::vector<fastmqtt_message>;
+  std::shared_ptr<Views> views_;  // of the batch; the worker's own, kept by pending deliveries too
   std::vector<const fastmqtt_message*> view_list_;  // the worker's own
   std::vector<fastmqtt_result> results_;            // the worker's own
   std::atomic<TimePoint> call_began_{TimePoint()};  // the epoch while no call is running

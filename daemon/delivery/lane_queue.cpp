@@ -28,13 +28,15 @@ bool LaneQueue::has_drained() const {
 
 LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
   const std::size_t bytes = message->memory_bytes();
-  Pushed pushed = Pushed::queued;
+  std::size_t dropped = 0;
   if (full(bytes)) {
-    if (message->qos() > 0) return Pushed::refused;
-    if (limits_.when_full == WhenFull::drop_newest) return Pushed::dropped;
-    while (full(bytes))
-      if (!drop_oldest()) return Pushed::dropped;
-    pushed = Pushed::queued_dropping_oldest;
+    if (message->qos() > 0) return {Pushed::Kind::refused, 0};
+    dropped = limits_.when_full == WhenFull::drop_oldest ? drop_oldest(bytes) : 0;
+    if (dropped == 0) return {Pushed::Kind::dropped, 1};
+  }
+  if (message->qos() == 0) {
+    ++ready_qos0_;
+    ready_qos0_bytes_ += bytes;
   }
   ++messages_;
   bytes_ += bytes;
@@ -43,16 +45,33 @@ LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
   delivery.sequence = next_sequence_++;
   delivery.arrived = now;
   ready_.push_back(std::move(delivery));
-  return pushed;
+  return {Pushed::Kind::queued, dropped};
 }
 
-bool LaneQueue::drop_oldest() {
-  const auto oldest =
-      std::ranges::find_if(ready_, [](const Delivery& d) { return d.message->qos() == 0; });
-  if (oldest == ready_.end()) return false;
-  forget(*oldest);
-  ready_.erase(oldest);
-  return true;
+// Makes room for so many bytes, or drops nothing.
+std::size_t LaneQueue::drop_oldest(std::size_t bytes) {
+  const bool enough =
+      messages_ == ready_qos0_ || (messages_ - ready_qos0_ < limits_.messages &&
+                                   bytes_ - ready_qos0_bytes_ + bytes <= limits_.size);
+  if (!enough) return 0;
+  std::size_t dropped = 0;
+  for (auto at = ready_.begin(); full(bytes) && at != ready_.end();) {
+    if (at->message->qos() > 0) {
+      ++at;
+      continue;
+    }
+    left_ready(*at);
+    forget(*at);
+    at = ready_.erase(at);
+    ++dropped;
+  }
+  return dropped;
+}
+
+void LaneQueue::left_ready(const Delivery& delivery) {
+  if (delivery.message->qos() > 0) return;
+  --ready_qos0_;
+  ready_qos0_bytes_ -= delivery.message->memory_bytes();
 }
 
 void LaneQueue::take(std::size_t max, TimePoint now, std::vector<Delivery>& batch) {
@@ -62,6 +81,7 @@ void LaneQueue::take(std::size_t max, TimePoint now, std::vector<Delivery>& batc
   while (batch.size() < max && !ready_.empty()) {
     Delivery delivery = std::move(ready_.front());
     ready_.pop_front();
+    left_ready(delivery);
     if (!held_.empty()) {
       if (const auto topic = held_.find(std::string(delivery.message->topic()));
           topic != held_.end()) {
@@ -105,6 +125,10 @@ void LaneQueue::give_back(Delivery delivery) {
     insert(topic->second.waiting, std::move(delivery));
     schedule(topic);
   } else {
+    if (delivery.message->qos() == 0) {
+      ++ready_qos0_;
+      ready_qos0_bytes_ += delivery.message->memory_bytes();
+    }
     insert(ready_, std::move(delivery));
   }
 }
@@ -130,7 +154,7 @@ Settled LaneQueue::wait_for_answer(Delivery delivery, TimePoint now) {
     ++topic->second.out;
     delivery.held = true;
   }
-  delivery.deadline = now + timeout_;
+  if (delivery.deadline == TimePoint()) delivery.deadline = now + timeout_;
   const std::uint64_t id = delivery.id;
   pending_.emplace(id, std::move(delivery));
   return {Settled::Kind::pending, {}, nullptr};
@@ -145,7 +169,9 @@ Settled LaneQueue::retry(Delivery delivery, TimePoint now) {
   }
   const double random = std::uniform_real_distribution<>(0, 1)(random_);
   const Duration pause = retry_.pause(delivery.attempt, random);
-  delivery.due = hurrying_ ? TimePoint::max() : now + pause;
+  delivery.due = now + pause;
+  delivery.deadline = {};
+  delivery.view.reset();
   const auto topic = hold(delivery);
   if (std::exchange(delivery.held, false)) --topic->second.out;
   insert(topic->second.waiting, std::move(delivery));
@@ -179,7 +205,6 @@ std::vector<std::pair<Delivery, Settled>> LaneQueue::expire(TimePoint now) {
 }
 
 void LaneQueue::hurry() {
-  hurrying_ = true;
   for (auto topic = held_.begin(); topic != held_.end(); ++topic) {
     for (Delivery& delivery : topic->second.waiting) delivery.due = {};
     schedule(topic);
@@ -189,8 +214,6 @@ void LaneQueue::hurry() {
 bool LaneQueue::has_ready(TimePoint now) const {
   return !ready_.empty() || (!due_.empty() && due_.begin()->first <= now);
 }
-
-bool LaneQueue::exhausted() const { return ready_.empty() && due_.empty() && pending_.empty(); }
 
 std::optional<TimePoint> LaneQueue::next_event() const {
   std::optional<TimePoint> next;
@@ -212,7 +235,6 @@ void LaneQueue::schedule(HeldTopics::iterator topic) {
   Held& held = topic->second;
   if (held.out > 0 || held.waiting.empty()) return;
   const TimePoint due = held.waiting.front().due;
-  if (due == TimePoint::max()) return;
   due_.emplace(due, topic->first);
   held.scheduled = due;
 }

@@ -27,9 +27,10 @@ struct Delivery {
   std::uint64_t id = 0;        // of the attempt at hand, never used again
   std::uint32_t attempt = 0;   // 1 once it has been handed over
   TimePoint arrived;
-  TimePoint due{};       // not before
-  TimePoint deadline{};  // of a pending answer
-  bool held = false;     // its topic counts it as handed over
+  TimePoint due{};                   // not before
+  TimePoint deadline{};              // of the answer to the attempt at hand
+  bool held = false;                 // its topic counts it as handed over
+  std::shared_ptr<const void> view;  // what the handler was given, while its answer is pending
 };
 
 // What an answer led to.
@@ -41,7 +42,12 @@ struct Settled {
 
 class LaneQueue {
  public:
-  enum class Pushed { queued, queued_dropping_oldest, dropped, refused };
+  struct Pushed {
+    enum class Kind { queued, dropped, refused } kind = Kind::queued;
+    std::size_t dropped = 0;  // messages of QoS 0 that are gone, this one perhaps among them
+
+    bool operator==(const Pushed&) const = default;
+  };
 
   LaneQueue(const QueueConfig& limits, const RetryConfig& retry, Duration timeout);
 
@@ -49,7 +55,8 @@ class LaneQueue {
   bool has_room(std::size_t bytes) const;
   // Below four fifths of its limits: worth coming back after a refusal.
   bool has_drained() const;
-  // QoS 1 and 2 are refused when there is no room; QoS 0 is dropped as the config says.
+  // QoS 1 and 2 are refused when there is no room; QoS 0 is dropped as the config says.  Nothing is
+  // dropped to make room that would not suffice.
   Pushed push(MessagePtr message, TimePoint now);
 
   // The next deliveries in order, at most `max`, appended to `batch`, each numbered as an attempt.
@@ -66,12 +73,10 @@ class LaneQueue {
   // Pending deliveries past their deadline, settled as retry.
   std::vector<std::pair<Delivery, Settled>> expire(TimePoint now);
 
-  // From now on nothing waits: what is held for a retry is due at once, for one last attempt.
+  // What is held for a retry is due at once; after that it waits as ever.
   void hurry();
 
   bool has_ready(TimePoint now) const;
-  // After hurry(): nothing is left that could still be settled.
-  bool exhausted() const;
   // When a held topic or a pending deadline comes next.
   std::optional<TimePoint> next_event() const;
   // Everything not settled: waiting, held, in the handler's hands, pending.
@@ -97,7 +102,8 @@ class LaneQueue {
   void forget(const Delivery& delivery);
   Settled wait_for_answer(Delivery delivery, TimePoint now);
   Settled retry(Delivery delivery, TimePoint now);
-  bool drop_oldest();
+  std::size_t drop_oldest(std::size_t bytes);
+  void left_ready(const Delivery& delivery);
 
   const QueueConfig limits_;
   const RetryPolicy retry_;
@@ -112,7 +118,8 @@ class LaneQueue {
   std::uint64_t handling_from_ = 1;  // ids from here on may still be in the handler's hands
   std::size_t messages_ = 0;
   std::size_t bytes_ = 0;
-  bool hurrying_ = false;
+  std::size_t ready_qos0_ = 0;  // in ready_
+  std::size_t ready_qos0_bytes_ = 0;
   std::minstd_rand random_{std::random_device{}()};
 };
 

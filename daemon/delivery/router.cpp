@@ -83,8 +83,6 @@ std::vector<Route> Router::walk(std::string_view topic) const {
   std::vector<Route> routes;
   for (auto& [lane, filters] : by_lane) {
     std::ranges::sort(filters);
-    // The plan puts plain filters before shared ones.
-    if (!plan_.subscriptions()[filters.front()].topic.shared()) filters.resize(1);
     routes.push_back({lane, std::move(filters)});
   }
   return routes;

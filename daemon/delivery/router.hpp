@@ -16,8 +16,7 @@ namespace fastmqttd {
 // That a message on the topic is for `lane`.
 struct Route {
   std::uint32_t lane;
-  // The places in the plan of the filters whose copy the lane takes: its first plain filter that
-  // matches, or, when only shared ones match, all of those.
+  // The places in the plan of its filters that match, in order.
   std::vector<std::uint32_t> filters;
 };
 

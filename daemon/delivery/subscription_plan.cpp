@@ -1,6 +1,7 @@
 #include "daemon/delivery/subscription_plan.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <string_view>
 #include <tuple>
@@ -8,10 +9,10 @@
 namespace fastmqttd {
 namespace {
 
-// An identifier has 28 bits (MQTT 5.0 section 3.8.2.1.2): 12 for the tag, 16 for the place + 1.
-constexpr unsigned kPlaceBits = 16;
-constexpr std::uint32_t kPlaceMask = (1u << kPlaceBits) - 1;
-constexpr std::uint32_t kTagMask = (1u << 12) - 1;
+// MQTT 5.0 section 3.8.2.1.2.
+constexpr unsigned kIdentifierBits = 28;
+// However many filters there are, so many bits tell plans apart.
+constexpr unsigned kLeastTagBits = 12;
 
 SubscriptionConfig strictest(const SubscriptionConfig& a, const SubscriptionConfig& b) {
   return {a.topic, std::max(a.qos, b.qos), a.no_local || b.no_local,
@@ -29,7 +30,7 @@ std::uint32_t hash(const std::vector<SubscriptionConfig>& subscriptions) {
     add(static_cast<unsigned char>(s.qos | s.no_local << 2 | s.retain_as_published << 3 |
                                    s.retain_handling_options << 4));
   }
-  return h ^ h >> 16;
+  return h ^ h >> 15;
 }
 
 }  // namespace
@@ -53,38 +54,45 @@ SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionCon
     auto& filters = lane_filters_.emplace_back();
     for (const SubscriptionConfig& s : lane) filters.push_back(places.at(s.topic.text()));
   }
-  tag_ = hash(subscriptions_) & kTagMask;
+  // 0 is no identifier, so places count from 1.
+  place_bits_ = std::min<unsigned>(kIdentifierBits - kLeastTagBits,
+                                   static_cast<unsigned>(std::bit_width(subscriptions_.size())));
+  tag_ = hash(subscriptions_) & ((1u << (kIdentifierBits - place_bits_)) - 1);
 }
 
 std::uint32_t SubscriptionPlan::identifier(std::uint32_t place) const {
-  return place < kPlaceMask ? tag_ << kPlaceBits | (place + 1) : 0;
+  return place + 1 < 1u << place_bits_ ? tag_ << place_bits_ | (place + 1) : 0;
 }
 
 std::optional<std::uint32_t> SubscriptionPlan::place(std::uint32_t identifier) const {
-  const std::uint32_t number = identifier & kPlaceMask;
-  if (identifier >> kPlaceBits != tag_ || number == 0 || number > subscriptions_.size())
+  const std::uint32_t number = identifier & ((1u << place_bits_) - 1);
+  if (identifier >> place_bits_ != tag_ || number == 0 || number > subscriptions_.size())
     return std::nullopt;
   return number - 1;
 }
 
-std::vector<SubscriptionConfig> SubscriptionPlan::without_covered() const {
-  std::vector<SubscriptionConfig> kept;
-  for (const SubscriptionConfig& s : subscriptions_) {
-    if (s.topic.shared()) {
-      kept.push_back(s);
-      continue;
-    }
-    const auto covers_s = [&](const SubscriptionConfig& other) {
-      return !other.topic.shared() && !(other.topic == s.topic) && other.topic.covers(s.topic);
-    };
-    if (std::ranges::any_of(subscriptions_, covers_s)) continue;
-    SubscriptionConfig widest = s;
-    for (const SubscriptionConfig& other : subscriptions_)
-      if (!other.topic.shared() && s.topic.covers(other.topic))
-        widest.qos = std::max(widest.qos, other.qos);
-    kept.push_back(widest);
+std::vector<std::uint32_t> SubscriptionPlan::uncovered(const std::vector<bool>& refused) const {
+  const auto covers = [&](std::uint32_t wide, std::uint32_t narrow) {
+    const TopicFilter &w = subscriptions_[wide].topic, &n = subscriptions_[narrow].topic;
+    return wide != narrow && !refused[wide] && !w.shared() && !n.shared() && w.covers(n);
+  };
+  std::vector<std::uint32_t> places;
+  for (std::uint32_t place = 0; place < subscriptions_.size(); ++place) {
+    bool covered = refused[place];
+    for (std::uint32_t other = 0; !covered && other < subscriptions_.size(); ++other)
+      covered = covers(other, place);
+    if (!covered) places.push_back(place);
   }
-  return kept;
+  return places;
+}
+
+int SubscriptionPlan::covering_qos(std::uint32_t place) const {
+  const SubscriptionConfig& wide = subscriptions_[place];
+  int qos = wide.qos;
+  for (const SubscriptionConfig& narrow : subscriptions_)
+    if (!wide.topic.shared() && !narrow.topic.shared() && wide.topic.covers(narrow.topic))
+      qos = std::max(qos, narrow.qos);
+  return qos;
 }
 
 }  // namespace fastmqttd

@@ -4,9 +4,9 @@
 // On MQTT 5 each gets a subscription identifier, so that a copy the broker sends names the filters
 // it is for (MQTT 5.0 section 3.3.4): a broker may send a message once per matching subscription,
 // and a handler takes only the copy for its first matching filter.  The identifier holds the place
-// in the plan and a tag of the whole plan: a copy that was queued under an earlier configuration
-// carries another tag, is recognised, and is never mistaken for a duplicate.  Subscribing in plan
-// order keeps that true while the subscriptions of a kept session are being replaced.
+// in the plan and, in the bits that are left, a tag of the whole plan: a copy that was queued under
+// an earlier configuration carries another tag and is not mistaken for a duplicate.  Subscribing in
+// plan order keeps that true while the subscriptions of a kept session are being replaced.
 //
 // Immutable; any thread.
 #pragma once
@@ -35,13 +35,16 @@ class SubscriptionPlan {
   // The place that an identifier names; nothing when it belongs to another plan.
   std::optional<std::uint32_t> place(std::uint32_t identifier) const;
 
-  // For protocols without identifiers: the subscriptions without those that another one covers.
-  // The one that covers takes over the highest QoS.
-  std::vector<SubscriptionConfig> without_covered() const;
+  // For protocols without identifiers: the places of the subscriptions that no other one covers,
+  // those that are `refused` left aside.
+  std::vector<std::uint32_t> uncovered(const std::vector<bool>& refused) const;
+  // The highest QoS of a subscription and all that it covers.
+  int covering_qos(std::uint32_t place) const;
 
  private:
   std::vector<SubscriptionConfig> subscriptions_;
   std::vector<std::vector<std::uint32_t>> lane_filters_;
+  unsigned place_bits_ = 1;
   std::uint32_t tag_ = 0;
 };
 

@@ -15,6 +15,13 @@ void check(int result, const char* what) {
   if (result < 0) throw std::system_error(-result, std::generic_category(), what);
 }
 
+sigset_t handled_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
 std::uint64_t to_us(Duration duration) {
   return static_cast<std::uint64_t>(std::chrono::microseconds(duration).count());
 }
@@ -44,10 +51,13 @@ MainLoop::~MainLoop() {
 }
 
 void MainLoop::block_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  const sigset_t signals = handled_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+void MainLoop::unblock_signals() {
+  const sigset_t signals = handled_signals();
+  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
 void MainLoop::on_signal(int signal, Action action) {

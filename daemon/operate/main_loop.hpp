@@ -27,6 +27,8 @@ class MainLoop {
 
   // Blocks these signals in the calling thread and all it will start.  Call it before any thread.
   static void block_signals();
+  // Back to their default action, for the calling thread: once the loop is over.
+  static void unblock_signals();
   // The signal must be one of those blocked.
   void on_signal(int signal, Action action);
   void every(Duration interval, Action action);

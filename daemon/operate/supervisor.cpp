@@ -15,7 +15,7 @@ using Phase = SessionState::Phase;
 
 constexpr auto kStatusInterval = 10s;  // at least this often
 constexpr auto kStatusPause = 500ms;   // and not more often than this
-constexpr auto kDropReports = 10s;     // a line of drops at most this often
+constexpr auto kReports = 10s;         // of losses, at most this often
 constexpr auto kStopSlack = 10s;       // beyond shutdown_timeout, for systemd
 
 std::string describe(const SessionState& session) {
@@ -62,7 +62,7 @@ void Supervisor::look() {
     dispatcher_.close();
   }
   if (closed_ && dispatcher_.finished()) loop_.finish(0);
-  report_drops();
+  report_losses();
   show_status();
 }
 
@@ -121,8 +121,9 @@ std::set<std::string> Supervisor::stuck() {
   return what;
 }
 
-void Supervisor::report_drops() {
-  if (drops_timer_) return;
+// What is dropped or wanted by nobody; what follows a report is summed up in the next.
+void Supervisor::report_losses() {
+  if (report_timer_) return;
   for (const auto& lane : dispatcher_.lanes()) {
     const std::uint64_t drops = lane->take_unreported_drops();
     if (drops == 0) continue;
@@ -130,13 +131,20 @@ void Supervisor::report_drops() {
         log::Level::warning,
         fmt::format("{}: {} messages of QoS 0 dropped: its queue is full", lane->name(), drops),
         {{"MQTT_HANDLER", lane->name()}});
-    drops_timer_ = true;
+    report_timer_ = true;
   }
-  if (!drops_timer_) return;
-  // Those that follow are summed up.
-  loop_.once_after(kDropReports, [this] {
-    drops_timer_ = false;
-    report_drops();
+  if (const auto unrouted = dispatcher_.take_unrouted(); unrouted.messages > 0) {
+    log::write(log::Level::warning,
+               fmt::format("{} messages that no handler wants, one of them on {}: the broker keeps "
+                           "a subscription of an earlier configuration, ignoring",
+                           unrouted.messages, unrouted.topic),
+               {{"MQTT_TOPIC", unrouted.topic}});
+    report_timer_ = true;
+  }
+  if (!report_timer_) return;
+  loop_.once_after(kReports, [this] {
+    report_timer_ = false;
+    report_losses();
   });
 }
 

@@ -25,7 +25,7 @@ class Supervisor {
   void stop(int signal);
   void give_up();
   void tick();
-  void report_drops();
+  void report_losses();
   void show_status();
   void send_status();
   // What makes no progress, in words; empty when everything does.
@@ -38,8 +38,8 @@ class Supervisor {
   bool watched_ = false;  // by systemd's watchdog
   bool ready_ = false;
   bool stopping_ = false;
-  bool closed_ = false;       // the dispatcher, after the session has stopped
-  bool drops_timer_ = false;  // a report is due when it rings
+  bool closed_ = false;        // the dispatcher, after the session has stopped
+  bool report_timer_ = false;  // the next report is due when it rings
   std::set<std::string> known_stuck_;
   std::string status_;
   bool status_timer_ = false;  // it was sent just now; looked at again when it rings

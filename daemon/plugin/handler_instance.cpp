@@ -80,7 +80,8 @@ void HandlerInstance::on_wake() noexcept {
 
 std::map<std::string, std::uint64_t> HandlerInstance::counters() const {
   std::map<std::string, std::uint64_t> values;
-  for (std::size_t i = 0; i < counter_names_.size(); ++i) values[counter_names_[i]] = counts_[i];
+  const auto names = counter_names_.lock();
+  for (std::size_t i = 0; i < names->size(); ++i) values[(*names)[i]] = counts_[i];
   return values;
 }
 
@@ -147,7 +148,7 @@ void HandlerInstance::check_option_names(std::vector<Problem>& problems) const {
 
 void HandlerInstance::log(std::int32_t level, std::string_view text,
                           const fastmqtt_message* about) {
-  if (creating_ && level >= FASTMQTT_ERROR) {
+  if (level >= FASTMQTT_ERROR && in_create()) {
     last_error_ = text;  // becomes part of the report when create() fails
     return;
   }
@@ -166,7 +167,7 @@ void HandlerInstance::log(std::int32_t level, std::string_view text,
 }
 
 void HandlerInstance::config_error(std::string_view path, std::string_view what) {
-  if (!creating_) {
+  if (!in_create()) {
     log(FASTMQTT_ERROR, "option " + std::string(path) + ": " + std::string(what), nullptr);
     return;
   }
@@ -181,18 +182,18 @@ void HandlerInstance::config_error(std::string_view path, std::string_view what)
 }
 
 std::uint32_t HandlerInstance::add_counter(const char* name) {
-  const auto found = std::ranges::find(counter_names_, std::string_view(name));
-  if (found != counter_names_.end())
-    return static_cast<std::uint32_t>(found - counter_names_.begin());
-  if (counter_names_.size() == kMaxCounters) {
-    log(FASTMQTT_WARNING,
-        "counter '" + std::string(name) + "' is one too many of " + std::to_string(kMaxCounters) +
-            ", ignoring",
-        nullptr);
-    return kMaxCounters;  // count() ignores it
+  auto names = counter_names_.lock();
+  const auto found = std::ranges::find(*names, std::string_view(name));
+  const auto index = static_cast<std::uint32_t>(found - names->begin());
+  if (found != names->end()) return index;
+  if (index < kMaxCounters) {
+    names->emplace_back(name);
+    return index;
   }
-  counter_names_.emplace_back(name);
-  return static_cast<std::uint32_t>(counter_names_.size() - 1);
+  names.unlock();
+  log(FASTMQTT_WARNING,
+      fmt::format("counter '{}' is one too many of {}, ignoring", name, kMaxCounters), nullptr);
+  return kMaxCounters;  // count() ignores it
 }
 
 }  // namespace fastmqttd

@@ -10,9 +10,11 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "daemon/base/error.hpp"
+#include "daemon/base/guarded.hpp"
 #include "daemon/config/config.hpp"
 #include "daemon/plugin/handler_library.hpp"
 #include "fastmqtt/handler.h"
@@ -61,6 +63,8 @@ class HandlerInstance {
   static HandlerInstance& self(const fastmqtt_host* host);
 
   void fill_host_table();
+  // Whether this is the thread of create(), within it.
+  bool in_create() const { return creating_ && std::this_thread::get_id() == creator_; }
   void check_option_names(std::vector<Problem>& problems) const;
   void log(std::int32_t level, std::string_view text, const fastmqtt_message* about);
   void config_error(std::string_view path, std::string_view what);
@@ -71,10 +75,11 @@ class HandlerInstance {
   HandlerRequests& requests_;
   Host host_;
   void* object_ = nullptr;
-  bool creating_ = true;
-  std::vector<Problem> problems_;  // while creating
-  std::string last_error_;         // while creating: why, when create() says it by a log line
-  std::vector<std::string> counter_names_;
+  std::atomic<bool> creating_{true};
+  const std::thread::id creator_ = std::this_thread::get_id();
+  std::vector<Problem> problems_;  // while creating; the creator's
+  std::string last_error_;         // likewise: why, when create() says it by a log line
+  mutable Guarded<std::vector<std::string>> counter_names_;
   std::array<std::atomic<std::uint64_t>, kMaxCounters> counts_{};
 };
 

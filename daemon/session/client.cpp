@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
+#include <numeric>
+#include <set>
 #include <utility>
 
 #include "daemon/base/log.hpp"
@@ -35,6 +37,13 @@ std::string refusal_text(int code) {
 
 std::string code_text(int code) {
   return fmt::format("{} (0x{:02x})", refusal_text(code), static_cast<unsigned>(code));
+}
+
+// The reason code with which the broker refused, from either place where Paho may put it; 0 when it
+// did not refuse.
+int refusal_code(int reason_code, int return_code) {
+  const int code = std::max(reason_code, return_code);
+  return code >= 0x80 ? code : 0;
 }
 
 std::string failure_text(const mqtt::exception& failure, const Endpoint& endpoint) {
@@ -96,6 +105,7 @@ Client::Client(const MqttConfig& config, const std::string& client_id, PacketSto
                Callbacks callbacks)
     : config_(config),
       callbacks_(std::move(callbacks)),
+      answers_(callbacks_),
       store_(store),
       // Unlike any id of an earlier run.
       next_message_id_(static_cast<std::uint64_t>(realtime_ns())),
@@ -175,31 +185,32 @@ std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
 }
 
 bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting) {
-  const bool v5 = config_.version == MqttVersion::v5;
-  const std::vector<SubscriptionConfig> subscriptions =
-      identifiers_ ? plan.subscriptions() : plan.without_covered();
+  std::vector<bool> refused(plan.subscriptions().size());
+  if (identifiers_) {
+    std::vector<std::uint32_t> all(refused.size());
+    std::iota(all.begin(), all.end(), 0u);
+    return subscribe_to(all, plan, keep_waiting, refused);
+  }
+  // What a refused subscription was to cover is subscribed for itself.
+  std::set<std::uint32_t> done;
+  for (;;) {
+    std::vector<std::uint32_t> places = plan.uncovered(refused);
+    std::erase_if(places, [&](std::uint32_t place) { return !done.insert(place).second; });
+    if (places.empty()) return true;
+    if (!subscribe_to(places, plan, keep_waiting, refused)) return false;
+  }
+}
+
+bool Client::subscribe_to(const std::vector<std::uint32_t>& places, const SubscriptionPlan& plan,
+                          const KeepWaiting& keep_waiting, std::vector<bool>& refused) {
   std::vector<mqtt::token_ptr> tokens;
   try {
-    for (std::uint32_t i = 0; i < subscriptions.size(); ++i) {
-      const SubscriptionConfig& s = subscriptions[i];
-      if (!v5) {
-        tokens.push_back(paho_.subscribe(s.topic.text(), s.qos));
-        continue;
-      }
-      const mqtt::subscribe_options options(
-          s.no_local, s.retain_as_published,
-          static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
-      mqtt::properties properties;
-      if (const std::uint32_t id = identifiers_ ? plan.identifier(i) : 0; id != 0)
-        properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(id)});
-      tokens.push_back(paho_.subscribe(s.topic.text(), s.qos, options, properties));
-    }
+    for (const std::uint32_t place : places) tokens.push_back(send_subscribe(place, plan));
   } catch (const mqtt::exception&) {
     return false;  // not connected any more
   }
-
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const SubscriptionConfig& s = subscriptions[i];
+    const SubscriptionConfig& s = plan.subscriptions()[places[i]];
     try {
       if (!wait_for(*tokens[i], kSubscribeTimeout, keep_waiting)) return false;
       const auto granted = tokens[i]->get_subscribe_response().get_reason_codes();
@@ -207,16 +218,46 @@ bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_wai
         log::warning("the broker grants {} only QoS {} instead of {}", s.topic.text(),
                      static_cast<int>(granted.front()), s.qos);
     } catch (const mqtt::exception& failure) {
-      const int code = std::max<int>(failure.get_reason_code(), failure.get_return_code());
-      if (code < 0x80) return false;
-      log::write(log::Level::error,
-                 fmt::format("the broker refuses the subscription to {}: {}: its messages will not "
-                             "arrive; check the broker's access rules",
-                             s.topic.text(), code_text(code)),
-                 {{"MQTT_TOPIC", s.topic.text()}, {"MQTT_REASON", std::to_string(code)}});
+      const int code = refusal_code(failure.get_reason_code(), failure.get_return_code());
+      if (code == 0) return false;
+      refused[places[i]] = true;
+      log::write(
+          log::Level::error,
+          fmt::format("the broker refuses the subscription to {}: {}: check its access rules",
+                      s.topic.text(), code_text(code)),
+          {{"MQTT_TOPIC", s.topic.text()}, {"MQTT_REASON", std::to_string(code)}});
     }
   }
   return true;
+}
+
+mqtt::token_ptr Client::send_subscribe(std::uint32_t place, const SubscriptionPlan& plan) {
+  const SubscriptionConfig& s = plan.subscriptions()[place];
+  const int qos = identifiers_ ? s.qos : plan.covering_qos(place);
+  // Its number, as the context of the listener's call.
+  void* const context = reinterpret_cast<void*>(static_cast<std::uintptr_t>(place));
+  if (config_.version != MqttVersion::v5)
+    return paho_.subscribe(s.topic.text(), qos, context, answers_);
+  const mqtt::subscribe_options options(
+      s.no_local, s.retain_as_published,
+      static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
+  mqtt::properties properties;
+  if (const std::uint32_t id = identifiers_ ? plan.identifier(place) : 0; id != 0)
+    properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(id)});
+  return paho_.subscribe(s.topic.text(), qos, context, answers_, options, properties);
+}
+
+void Client::Answers::answer(const mqtt::token& token, bool refused) {
+  callbacks_.subscribed(
+      static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(token.get_user_context())),
+      refused);
+}
+
+void Client::Answers::on_success(const mqtt::token& token) { answer(token, false); }
+
+void Client::Answers::on_failure(const mqtt::token& token) {
+  // Otherwise the connection failed, and the broker has not said anything.
+  if (refusal_code(token.get_reason_code(), token.get_return_code()) != 0) answer(token, true);
 }
 
 void Client::disconnect() {
@@ -275,9 +316,11 @@ Message::Parts Client::parts_of(const mqtt::message& message) {
   subscription_ids_.clear();
   const MQTTProperties& raw = message.get_properties().c_struct();
   for (int i = 0; i < raw.count; ++i) {
-    properties_.push_back(to_property(raw.array[i]));
-    if (raw.array[i].identifier == MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER)
-      subscription_ids_.push_back(properties_.back().number);
+    const fastmqtt_property property = to_property(raw.array[i]);
+    if (property.id == FASTMQTT_SUBSCRIPTION_IDENTIFIER)
+      subscription_ids_.push_back(property.number);  // ours alone, see SubscriptionPlan
+    else
+      properties_.push_back(property);
   }
   return {.topic = message.get_topic(),
           .payload = message.get_payload_ref().str(),

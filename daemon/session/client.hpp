@@ -28,6 +28,8 @@ class Client {
   struct Callbacks {
     // Whether the message is taken.  When not, the connection ends without acknowledging it.
     std::function<bool(const MessagePtr&)> message;
+    // The broker answered the subscription at that place of the plan.
+    std::function<void(std::uint32_t place, bool refused)> subscribed;
     // The connection ended; with the broker's words when it said why.
     std::function<void(const std::string& why)> lost;
   };
@@ -63,6 +65,21 @@ class Client {
   bool refused() const { return refused_; }
 
  private:
+  // Hears the answers to SUBSCRIBE on Paho's thread, in order with the messages.
+  class Answers : public mqtt::iaction_listener {
+   public:
+    explicit Answers(const Callbacks& callbacks) : callbacks_(callbacks) {}
+    void on_success(const mqtt::token& token) override;
+    void on_failure(const mqtt::token& token) override;
+
+   private:
+    void answer(const mqtt::token& token, bool refused);
+    const Callbacks& callbacks_;
+  };
+
+  bool subscribe_to(const std::vector<std::uint32_t>& places, const SubscriptionPlan& plan,
+                    const KeepWaiting& keep_waiting, std::vector<bool>& refused);
+  mqtt::token_ptr send_subscribe(std::uint32_t place, const SubscriptionPlan& plan);
   mqtt::connect_options connect_options(const Endpoint& endpoint) const;
   void on_message(const mqtt::message& message) noexcept;
   // Hands a message on; when it is not taken, refuses it.  Of QoS 1 and 2 none is taken after that.
@@ -74,6 +91,7 @@ class Client {
 
   const MqttConfig& config_;
   const Callbacks callbacks_;
+  Answers answers_;
   PacketStore& store_;
   std::atomic<bool> refused_{false};
   bool connecting_ = false;

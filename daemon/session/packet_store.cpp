@@ -3,6 +3,8 @@
 namespace fastmqttd {
 namespace {
 
+constexpr char kDup = 8;  // in the first byte of a PUBLISH (MQTT 3.1.1 section 3.3.1.1)
+
 bool received(const std::string& key) { return key.starts_with("r-") || key.starts_with("r5-"); }
 
 }  // namespace
@@ -32,9 +34,12 @@ mqtt::string_collection PacketStore::keys() const {
 
 void PacketStore::put(const std::string& key, const std::vector<mqtt::string_view>& parts) {
   const bool before_mqtt5 = key.starts_with("r-");
-  if (before_mqtt5 && records_.contains(key)) return;  // the broker repeats it
   std::string packet;
   for (const auto& part : parts) packet.append(part.data(), part.size());
+  // Without the DUP flag the identifier is a new message's: of a session that the broker has lost
+  // the record is still here.
+  const bool repeated = !packet.empty() && (packet.front() & kDup) != 0;
+  if (before_mqtt5 && repeated && records_.contains(key)) return;
   if (before_mqtt5 && !take_(packet)) return;
   if (key.starts_with("r5-"))
     undecided_ = {key, std::move(packet)};

@@ -20,6 +20,9 @@ using Phase = SessionState::Phase;
 constexpr auto kStep = 100ms;
 constexpr auto kOwnerLimit = 30s;
 constexpr auto kResolveLimit = 30s;
+// A connection that ends sooner does not count as a success.
+constexpr auto kLasting = 10s;
+constexpr int kTooManyShortLived = 3;
 
 // A name lookup that may take its time, in a thread of its own that nobody has to wait for.
 struct Lookup {
@@ -97,7 +100,7 @@ class Session::Owner {
     while (!stopping()) {
       std::string why;
       if (connect(why)) {
-        backoff_.reset();
+        const TimePoint connected = Clock::now();
         set_phase(Phase::connected);
         why = serve();
         if (stopping()) break;
@@ -105,6 +108,7 @@ class Session::Owner {
           wait_until_drained();
           continue;
         }
+        judge(Clock::now() - connected);
         log::write(log::Level::warning, "connection to " + broker_ + " lost: " + why,
                    {{"MQTT_BROKER", broker_}});
       }
@@ -113,6 +117,19 @@ class Session::Owner {
     if (client_) client_->disconnect();  // without it the broker would send the will
     client_.reset();
     set_phase(Phase::stopped);
+  }
+
+  // A connection that lasted starts the pauses anew.
+  void judge(Clock::duration lasted) {
+    if (lasted >= kLasting) {
+      backoff_.reset();
+      short_lived_ = 0;
+    } else if (++short_lived_ == kTooManyShortLived) {
+      log::warning(
+          "the broker ends one connection after the other: does another client use the "
+          "client_id {} too?",
+          client_id_);
+    }
   }
 
   // Tries every host and every address of it, in order.
@@ -185,8 +202,9 @@ class Session::Owner {
 
   void wait_until_drained() {
     log::warning(
-        "a handler's queue is full: not taking messages until it has drained; the broker "
-        "keeps them");
+        "a handler's queue is full: not taking messages until it has drained; the broker {}",
+        config_.clean_session ? "drops them, since mqtt.clean_session is true"
+                              : "keeps those of QoS 1 and 2");
     set_phase(Phase::refusing, "a handler's queue is full");
     client_.reset();
     while (keep_going() && !dispatcher_.has_drained()) {
@@ -212,21 +230,22 @@ class Session::Owner {
     client_.reset();
     client_ = std::make_unique<Client>(
         config_, client_id_, store_,
-        Client::Callbacks{[this](const MessagePtr& message) {
-                            callback_began_ = Clock::now();
-                            const bool accepted = dispatcher_.accept(message);
-                            callback_began_ = TimePoint();
-                            return accepted;
-                          },
-                          [this](const std::string& why) {
-                            auto state = state_.lock();
-                            // The first one knows best.
-                            if (!state->lost)
-                              state->lost =
-                                  why.empty() ? "the broker closed it, or the network did" : why;
-                            state.unlock();
-                            changed_.notify_one();
-                          }});
+        Client::Callbacks{
+            [this](const MessagePtr& message) {
+              callback_began_ = Clock::now();
+              const bool accepted = dispatcher_.accept(message);
+              callback_began_ = TimePoint();
+              return accepted;
+            },
+            [this](std::uint32_t place, bool refused) { dispatcher_.set_refused(place, refused); },
+            [this](const std::string& why) {
+              auto state = state_.lock();
+              // The first one knows best.
+              if (!state->lost)
+                state->lost = why.empty() ? "the broker closed it, or the network did" : why;
+              state.unlock();
+              changed_.notify_one();
+            }});
   }
 
   const char* version_text() const {
@@ -267,6 +286,7 @@ class Session::Owner {
   Guarded<State> state_;
   std::string broker_;       // of the attempt or connection at hand; the owner's own
   bool subscribed_ = false;  // by this process, on the session at the broker
+  int short_lived_ = 0;      // connections in a row
   Backoff backoff_{config_.reconnect_delay, config_.reconnect_delay_max};
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<TimePoint> callback_began_{TimePoint()};  // of Paho's thread; the epoch: none runs

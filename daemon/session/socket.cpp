@@ -1,22 +1,25 @@
 #include "daemon/session/socket.hpp"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <charconv>
+#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
 namespace fastmqttd {
 namespace {
 
+constexpr rlim_t kMostDescriptors = 1 << 20;
 constexpr Duration kLinger = std::chrono::seconds(1);
 
 // The socket behind a descriptor; nothing when it is none.
@@ -26,7 +29,36 @@ std::optional<OwnSocket> socket_at(int fd) {
   return OwnSocket{fd, info.st_ino};
 }
 
+// Also when no further descriptor can be had to list them with.
+std::vector<int> open_descriptors() {
+  std::vector<int> descriptors;
+  if (const std::unique_ptr<DIR, int (*)(DIR*)> list(::opendir("/proc/self/fd"), ::closedir);
+      list) {
+    while (const dirent* entry = ::readdir(list.get()))
+      if (const int fd = std::atoi(entry->d_name); fd > 0) descriptors.push_back(fd);
+    return descriptors;
+  }
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  for (int fd = 1; fd < static_cast<int>(std::min<rlim_t>(limit.rlim_cur, kMostDescriptors)); ++fd)
+    if (::fcntl(fd, F_GETFD) >= 0) descriptors.push_back(fd);
+  return descriptors;
+}
+
 sockaddr* generic(sockaddr_storage& address) { return reinterpret_cast<sockaddr*>(&address); }
+
+bool peer_is(int fd, const Endpoint& endpoint) {
+  Endpoint peer;
+  peer.size = sizeof peer.address;
+  return ::getpeername(fd, generic(peer.address), &peer.size) == 0 && peer == endpoint;
+}
+
+// A TCP socket whose connection is over, so that its peer is forgotten.
+bool was_closed(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
+}
 
 }  // namespace
 
@@ -81,16 +113,9 @@ std::string probe(const Endpoint& endpoint, Duration timeout) {
 
 std::vector<OwnSocket> sockets_to(const Endpoint& endpoint) {
   std::vector<OwnSocket> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
-    const std::string name = entry.path().filename();
-    int fd = -1;
-    std::from_chars(name.data(), name.data() + name.size(), fd);
+  for (const int fd : open_descriptors()) {
     const std::optional<OwnSocket> socket = socket_at(fd);
-    Endpoint peer;
-    peer.size = sizeof peer.address;
-    if (socket && ::getpeername(fd, generic(peer.address), &peer.size) == 0 && peer == endpoint)
-      found.push_back(*socket);
+    if (socket && (peer_is(fd, endpoint) || was_closed(fd))) found.push_back(*socket);
   }
   return found;
 }

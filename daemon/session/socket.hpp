@@ -37,7 +37,8 @@ struct OwnSocket {
   bool operator==(const OwnSocket&) const = default;
 };
 
-// The TCP sockets of this process that are connected, or connecting, to the endpoint.
+// The TCP sockets of this process that are connected to the endpoint, and those that are connected
+// to nothing (any more): a reset connection forgets its peer.
 std::vector<OwnSocket> sockets_to(const Endpoint& endpoint);
 
 // TCP_NODELAY: small packets leave at once.  Nagle's algorithm would hold an acknowledgement back

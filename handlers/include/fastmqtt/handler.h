@@ -10,7 +10,8 @@
  *                  on_messages(), on_wake() and destroy()
  *          [any]   may be called from any thread, from create() until destroy() returns
  * Memory   Who allocates, frees.  What a pointer leads to is borrowed until the call returns; a
- *          message answered FASTMQTT_PENDING stays readable until complete().
+ *          message answered FASTMQTT_PENDING stays readable until complete(), or until its
+ *          deadline_ns when that comes first.
  * Errors   No exception and no longjmp may leave a function named here.
  */
 #ifndef FASTMQTT_HANDLER_H
@@ -52,7 +53,8 @@ enum {
 typedef struct fastmqtt_message {
   uint32_t size;    /* sizeof(fastmqtt_message) of whoever filled it */
   uint8_t qos;      /* 0, 1, 2 */
-  uint8_t retain;   /* 1: the broker kept it and sent it for a new subscription */
+  uint8_t retain;   /* 1: kept by the broker, sent for a new subscription; with
+                       retain_as_published: as its sender set it */
   uint8_t dup;      /* 1: the broker may have sent it before */
   uint8_t reserved; /* 0 */
   fastmqtt_view topic;

@@ -48,7 +48,8 @@ enum class Level : std::int32_t {
 inline std::string_view to_string_view(fastmqtt_view v) { return {v.data, v.data ? v.size : 0}; }
 inline fastmqtt_view to_view(std::string_view text) { return {text.data(), text.size()}; }
 
-// A borrowed message: readable inside the call, and after `pending` until complete().
+// A borrowed message: readable inside the call, and after `pending` until complete() or its
+// deadline, whichever comes first.
 class Message {
  public:
   explicit Message(const fastmqtt_message* raw) : raw_(raw) {}

@@ -42,7 +42,8 @@ TEST_F(DispatcherTest, GivesEachHandlerThatMatchesTheMessageOnce) {
   EXPECT_TRUE(dispatcher.accept(make_message("a/b", "x")));
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1, 0}));
   EXPECT_TRUE(dispatcher.accept(make_message("z", "x")));
-  EXPECT_EQ(dispatcher.unrouted(), 1u);
+  EXPECT_EQ(dispatcher.take_unrouted().topic, "z");
+  EXPECT_EQ(dispatcher.take_unrouted().messages, 0u);
 }
 
 TEST_F(DispatcherTest, TakesOneOfTheCopiesThatTheBrokerSends) {
@@ -61,6 +62,50 @@ TEST_F(DispatcherTest, TakesACopyOfAnEarlierConfigurationForWhatItIs) {
   const SubscriptionPlan earlier({{filter("a/+")}});
   dispatcher.accept(make_message("a/b", "x", 1, {earlier.identifier(0)}));
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+}
+
+// An identifier of another configuration that looks like one of this: its filter does not match.
+TEST_F(DispatcherTest, TakesACopyWhoseIdentifierCannotBeOurs) {
+  Dispatcher dispatcher({handler("one", {filter("m/#"), filter("z")})}, [] {});
+  const SubscriptionPlan& plan = dispatcher.plan();
+  ASSERT_EQ(plan.subscriptions()[1].topic.text(), "z");
+  dispatcher.accept(make_message("m/b", "x", 1, {plan.identifier(1)}));
+  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+}
+
+TEST_F(DispatcherTest, CountsOnNoCopyForARefusedSubscription) {
+  Dispatcher dispatcher({handler("one", {filter("a/#"), filter("a/b")})}, [] {});
+  const SubscriptionPlan& plan = dispatcher.plan();
+  dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}));
+  EXPECT_EQ(waiting(dispatcher), (Counts{0})) << "the copy for a/# is to come";
+  dispatcher.set_refused(0, true);
+  dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}));
+  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+  dispatcher.set_refused(0, false);
+  dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}));
+  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+}
+
+TEST_F(DispatcherTest, CountsOnNoRetainedCopyWhereNoneNeedCome) {
+  SubscriptionConfig without_retained = filter("a/#");
+  without_retained.qos = 2;  // first in the plan
+  without_retained.retain_handling_options = 2;
+  Dispatcher dispatcher({handler("one", {without_retained, filter("a/b")})}, [] {});
+  const SubscriptionPlan& plan = dispatcher.plan();
+  dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}, /*retain=*/true));
+  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+  dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}, /*retain=*/false));
+  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+}
+
+TEST_F(DispatcherTest, HasNotDrainedWhileWhatItRefusedFindsNoRoom) {
+  HandlerToRun small = handler("small", {filter("#")});
+  small.config.queue.size = 10'000;
+  Dispatcher dispatcher({small}, [] {});
+  EXPECT_TRUE(dispatcher.accept(make_message("a", "x")));
+  EXPECT_TRUE(dispatcher.has_drained());
+  EXPECT_FALSE(dispatcher.accept(make_message("a", std::string(20'000, 'x'))));
+  EXPECT_FALSE(dispatcher.has_drained());
 }
 
 TEST_F(DispatcherTest, ASharedCopyIsForItsSubscriberOnly) {

@@ -44,6 +44,9 @@ class Attention {
 
 class LaneTest : public ::testing::Test {
  protected:
+  static std::int64_t handler_now() {
+    return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
+  }
   bool close_and_wait(Lane& lane) {
     lane.close();
     return attention_.wait([&] { return lane.finished(); });
@@ -206,18 +209,70 @@ TEST_F(LaneTest, CallsForAttentionOnceForManyDrops) {
   EXPECT_FALSE(lane.push(make_message("a", "x", 1)));
 }
 
-TEST_F(LaneTest, ClosingTriesWhatIsHeldOnceMore) {
-  InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_RETRY; });
-  HandlerConfig patient = config();
-  patient.retry.delay = patient.retry.delay_max = 1h;
-  Lane lane(patient, handler.library(), attention_.callback());
+TEST_F(LaneTest, ClosingWorksOffWhatIsHeldAndWhatIsBehindIt) {
+  InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
+    return m.payload.data[0] == '1' && m.attempt < 4 ? FASTMQTT_RETRY : FASTMQTT_OK;
+  });
+  Lane lane(config(), handler.library(), attention_.callback());
+  for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
   lane.start();
-  lane.push(make_message("a", "1"));
-  const TimePoint deadline = Clock::now() + 10s;
-  while (lane.counts().retry == 0 && Clock::now() < deadline) std::this_thread::yield();
   ASSERT_TRUE(close_and_wait(lane));
-  EXPECT_EQ(handler.seen().size(), 2u);
-  EXPECT_EQ(lane.waiting(), 1u);
+  EXPECT_EQ(handler.payloads(), "1 1 1 1 2 3");
+  EXPECT_EQ(lane.waiting(), 0u);
+}
+
+TEST_F(LaneTest, ClosingDoesNotWaitForAnAlarmThatAlwaysRings) {
+  InProcessHandler handler;
+  handler.raw().on_wake = [](void* self) {
+    const fastmqtt_host* host = static_cast<InProcessHandler*>(self)->host();
+    host->wake_at(host, 0);
+  };
+  Lane lane(config(), handler.library(), attention_.callback());
+  handler.host()->wake_at(handler.host(), 0);
+  lane.start();
+  EXPECT_TRUE(close_and_wait(lane));
+}
+
+// The structs themselves, not only what they point to.
+TEST_F(LaneTest, APendingMessageStaysReadable) {
+  std::vector<const fastmqtt_message*> kept;
+  InProcessHandler handler([&](const fastmqtt_message& m) -> fastmqtt_result {
+    if (m.payload.data[0] != 'k') return FASTMQTT_OK;
+    kept.push_back(&m);
+    return FASTMQTT_PENDING;
+  });
+  Lane lane(config(), handler.library(), attention_.callback());
+  lane.start();
+  for (int i = 0; i < 300; ++i) {
+    lane.push(make_message("k/" + std::to_string(i), "keep " + std::to_string(i)));
+    lane.push(make_message("a", "done"));
+  }
+  ASSERT_TRUE(handler.wait_for(600));
+  ASSERT_EQ(kept.size(), 300u);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    EXPECT_EQ(std::string(kept[i]->payload.data, kept[i]->payload.size),
+              "keep " + std::to_string(i));
+    handler.host()->complete(handler.host(), kept[i]->id, FASTMQTT_OK);
+  }
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().ok, 600u);
+}
+
+TEST_F(LaneTest, EachCallHasItsOwnDeadline) {
+  std::vector<std::int64_t> left;
+  InProcessHandler handler([&](const fastmqtt_message& m) -> fastmqtt_result {
+    left.push_back(m.deadline_ns - handler_now());
+    const auto until = handler_now() + 3'000'000;
+    while (handler_now() < until) std::this_thread::yield();
+    return FASTMQTT_OK;
+  });
+  HandlerConfig short_timeout = config();
+  short_timeout.timeout = 1s;
+  Lane lane(short_timeout, handler.library(), attention_.callback());
+  for (int i = 0; i < 100; ++i) lane.push(make_message("a", "x"));
+  lane.start();
+  ASSERT_TRUE(close_and_wait(lane));
+  for (const std::int64_t ns : left) EXPECT_GT(ns, 800'000'000);
 }
 
 TEST_F(LaneTest, AbandoningStopsAfterTheCallAtHand) {

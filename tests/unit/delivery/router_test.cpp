@@ -43,19 +43,13 @@ TEST(Router, LeavesDollarTopicsToFiltersThatNameThem) {
   EXPECT_EQ(lanes_of(router, "$SYS/x"), (Lanes{2, 3}));
 }
 
-TEST(Router, NamesTheFirstPlainFilterOfALane) {
-  const SubscriptionPlan plan = make_plan({{"a/#", "a/b", "$share/g/a/b"}});
+TEST(Router, NamesTheFiltersThatMatchInTheOrderOfThePlan) {
+  const SubscriptionPlan plan = make_plan({{"$share/g/a/b", "a/#", "a/b", "c"}});
   Router router(plan);
   const auto& routes = router.match("a/b");
   ASSERT_EQ(routes.size(), 1u);
-  ASSERT_EQ(routes[0].filters.size(), 1u);
-  EXPECT_EQ(routes[0].filters[0], 0u) << "the lowest place in the plan";
-}
-
-TEST(Router, NamesAllSharedFiltersWhenThereIsNoPlainOne) {
-  const SubscriptionPlan plan = make_plan({{"$share/g/a", "$share/h/+"}});
-  Router router(plan);
-  EXPECT_EQ(router.match("a")[0].filters, (std::vector<std::uint32_t>{0, 1}));
+  EXPECT_EQ(routes[0].filters, (std::vector<std::uint32_t>{0, 1, 3}));
+  EXPECT_TRUE(plan.subscriptions()[3].topic.shared());
 }
 
 TEST(Router, StaysRightWhenTheCacheOverflows) {

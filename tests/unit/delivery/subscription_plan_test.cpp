@@ -51,7 +51,7 @@ TEST(SubscriptionPlan, IdentifiersNameTheirPlace) {
     EXPECT_LE(plan.identifier(place), 268'435'455u) << "MQTT 5.0 section 3.8.2.1.2";
     EXPECT_EQ(plan.place(plan.identifier(place)), place);
   }
-  EXPECT_EQ(plan.place(7), std::nullopt);
+  EXPECT_EQ(plan.place(0), std::nullopt);
   EXPECT_EQ(plan.place(plan.identifier(1) + 1), std::nullopt);
 }
 
@@ -74,13 +74,33 @@ TEST(SubscriptionPlan, HasIdentifiersForAsManyAsFit) {
   EXPECT_EQ(plan.identifier(65'536), 0u);
 }
 
-TEST(SubscriptionPlan, LeavesOutCoveredFilters) {
-  const SubscriptionPlan plan({{filter("a/#", 0), filter("a/b", 2)},
-                               {filter("a/+", 1), filter("c/+"), filter("+/d")},
-                               {filter("$share/g/a/b", 1)}});
-  auto kept = texts(plan.without_covered());
-  std::ranges::sort(kept);
-  EXPECT_EQ(kept, (Texts{"$share/g/a/b 1", "+/d 1", "a/# 2", "c/+ 1"}));
+class Covered : public ::testing::Test {
+ protected:
+  std::vector<std::string> uncovered(const std::vector<std::string>& refused_filters = {}) {
+    std::vector<bool> refused;
+    for (const SubscriptionConfig& s : plan_.subscriptions())
+      refused.push_back(std::ranges::find(refused_filters, s.topic.text()) !=
+                        refused_filters.end());
+    std::vector<std::string> texts;
+    for (const std::uint32_t place : plan_.uncovered(refused))
+      texts.push_back(plan_.subscriptions()[place].topic.text() + " " +
+                      std::to_string(plan_.covering_qos(place)));
+    std::ranges::sort(texts);
+    return texts;
+  }
+
+  const SubscriptionPlan plan_{{{filter("a/#", 0), filter("a/b", 2)},
+                                {filter("a/+", 1), filter("c/+"), filter("+/d")},
+                                {filter("$share/g/a/b", 1)}}};
+};
+
+TEST_F(Covered, AreLeftOut) {
+  EXPECT_EQ(uncovered(), (Texts{"$share/g/a/b 1", "+/d 1", "a/# 2", "c/+ 1"}));
+}
+
+TEST_F(Covered, CountAgainWhenWhatCoversThemIsRefused) {
+  EXPECT_EQ(uncovered({"a/#"}), (Texts{"$share/g/a/b 1", "+/d 1", "a/+ 2", "c/+ 1"}));
+  EXPECT_EQ(uncovered({"a/#", "a/+"}), (Texts{"$share/g/a/b 1", "+/d 1", "a/b 2", "c/+ 1"}));
 }
 
 }  // namespace

@@ -30,8 +30,10 @@ TEST(PacketStore, TakesAMessageBeforeMqtt5FromItsPacketOnce) {
   store.new_client(take);
   EXPECT_THAT(keys(store), ElementsAre("r-1"));
   EXPECT_EQ(store.get("r-1"), "PUBLISH");
-  store.put("r-1", Parts{mqtt::string_view("repeated")});
+  store.put("r-1", Parts{mqtt::string_view("\x3c repeated")});
   EXPECT_EQ(taken.size(), 1u);
+  store.put("r-1", Parts{mqtt::string_view("\x34 of a new session")});
+  EXPECT_EQ(taken.size(), 2u);
   store.remove("r-1");
   store.remove("r-1");
   EXPECT_THAT(keys(store), IsEmpty());
