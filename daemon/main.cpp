@@ -15,8 +15,10 @@
 #include "daemon/config/reader.hpp"
 #include "daemon/delivery/dispatcher.hpp"
 #include "daemon/delivery/handlers_to_run.hpp"
+#include "daemon/operate/crash_report.hpp"
 #include "daemon/operate/log_sinks.hpp"
 #include "daemon/operate/main_loop.hpp"
+#include "daemon/operate/start_watch.hpp"
 #include "daemon/operate/supervisor.hpp"
 #include "daemon/plugin/handler_library.hpp"
 #include "daemon/session/client_id.hpp"
@@ -103,7 +105,9 @@ int run(const Config& config, const std::string& config_file) {
   Supervisor* supervisor = nullptr;
   MainLoop loop([&] { supervisor->look(); });
   const auto attention = [&loop] { loop.wake(); };
+  auto start_watch = std::make_unique<StartWatch>();
   const Handlers handlers = load_handlers(config, attention);
+  start_watch.reset();
   Dispatcher& dispatcher = *handlers.dispatcher;
   if (dispatcher.lanes().empty())
     log::warning(
@@ -114,6 +118,7 @@ int run(const Config& config, const std::string& config_file) {
   supervisor = &the_supervisor;
 
   dispatcher.start();
+  log::info("connecting to {}", session.state().broker);
   session.start();
   const int status = loop.run();
 
@@ -140,6 +145,7 @@ int fail(const StartError& error, bool checking) {
 
 int start(const CommandLine& command) {
   set_up_log({});
+  install_crash_report();
   try {
     const Config config = read_config(command.config);
     if (command.print_config) {

@@ -32,6 +32,12 @@ void write(Level level, std::string_view text, std::span<const Field> fields) {
   fields_of_this_line = {};
 }
 
+std::string shown_topic(std::string_view topic) {
+  constexpr std::size_t kLongest = 256;
+  if (topic.size() <= kLongest) return std::string(topic);
+  return fmt::format("{}... ({} bytes)", topic.substr(0, kLongest), topic.size());
+}
+
 std::span<const Field> current_fields() { return fields_of_this_line; }
 
 }  // namespace fastmqttd::log

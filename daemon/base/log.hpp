@@ -8,6 +8,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace fastmqttd::log {
@@ -28,6 +29,9 @@ void write(Level level, std::string_view text, std::span<const Field> fields);
 inline void write(Level level, std::string_view text, std::initializer_list<Field> fields = {}) {
   write(level, text, std::span(fields.begin(), fields.size()));
 }
+
+// A topic as it stands in the text of a line: cut when it is very long (its field holds it whole).
+std::string shown_topic(std::string_view topic);
 
 // Inside a sink: the fields of the line being written by this thread.
 std::span<const Field> current_fields();

@@ -33,6 +33,7 @@ struct Bytes {  // of a size
 struct String {
   bool secret = false;
   bool topic = false;  // a topic name
+  bool bytes = false;  // null characters will do
   std::size_t min = 0;
   std::size_t max = 65535;  // an MQTT string counts its bytes in 16 bits [MQTT-1.5.4]
 };
@@ -112,13 +113,13 @@ void describe(S& s, MqttConfig& c) {
   s.key("port", c.port, Range{1, 65535});
   s.key("keepalive", c.keepalive, Range{0, 65535});
   s.key("username", c.username, String{});
-  s.key("password", c.password, String{.secret = true});
+  s.key("password", c.password, String{.secret = true, .bytes = true});
   s.key("version", c.version, Any{});
   s.key("connect_timeout", c.connect_timeout, Between{1s, 10min});
   s.key("reconnect_delay", c.reconnect_delay, Between{1ms, 24h});
   s.key("reconnect_delay_max", c.reconnect_delay_max, Between{1ms, 24h});
   s.key("will_message_topic", c.will_message_topic, String{.topic = true});
-  s.key("will_message_payload", c.will_message_payload, String{});
+  s.key("will_message_payload", c.will_message_payload, String{.bytes = true});
   s.key("will_message_qos", c.will_message_qos, Range{0, 2});
   s.key("will_message_retain", c.will_message_retain, Any{});
   s.key("client_id", c.client_id, String{.min = 1});

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "daemon/base/build_info.hpp"
 #include "daemon/config/file.hpp"
 #include "daemon/config/words.hpp"
 
@@ -52,16 +53,19 @@ std::string from_file(const std::string& path) {
 std::string from_credential(const std::string& name) {
   if (!only(name, kLetters, "-.") || name == "." || name == "..")
     throw std::runtime_error("is not the name of a credential: expected ${credential:NAME}");
+  // Without systemd, as for an operator's --check, they are taken from where systemd takes them.
   const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
-  if (directory == nullptr || *directory == '\0')
-    throw std::runtime_error(
-        "there are no credentials: $CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit "
-        "with LoadCredential=");
+  if (directory == nullptr || *directory == '\0') {
+    directory = build::kCredentialsDirectory;
+    if (::access(directory, R_OK | X_OK) != 0 && errno == EACCES)
+      throw std::runtime_error(std::string(directory) +
+                               " cannot be read: systemd reads it for the unit; run this as root");
+  }
   const std::string base = std::string(directory) + "/";
   for (const std::string& file : {base + name, base + "fastmqttd_" + name})
     if (::access(file.c_str(), F_OK) == 0) return from_file(file);
-  throw std::runtime_error("there is no such credential: put the file " + name +
-                           " into /etc/fastmqttd/credentials, or load it with LoadCredential=");
+  throw std::runtime_error("there is no such credential: put the file " + name + " into " +
+                           build::kCredentialsDirectory + ", or load it with LoadCredential=");
 }
 
 // `reference` is what stands between `${` and `}`.

@@ -73,7 +73,7 @@ bool known(const Given& given, const Text& text) {
 }
 
 std::string host_error(std::string_view host) {
-  if (host.empty()) return "expected a name or an address";
+  if (host.empty() || host.find('\0') != host.npos) return "expected a name or an address";
   if (host.find_first_of(" \t\n/@") != std::string_view::npos)
     return "expected a name or an address alone, without scheme, user or path";
   // More than one colon is an IPv6 address.
@@ -197,6 +197,10 @@ bool read(const Given& given, std::optional<Text>& value, String rule) {
   if (known(given, *text) && (size < rule.min || size > rule.max)) {
     given.report("has " + std::to_string(size) + " bytes",
                  "expected " + std::to_string(rule.min) + " to " + std::to_string(rule.max));
+    return false;
+  }
+  if (!rule.bytes && known(given, *text) && text->value().find('\0') != std::string::npos) {
+    given.report("has a null character", "expected text without one [MQTT-1.5.4-2]");
     return false;
   }
   if (rule.topic && known(given, *text)) {

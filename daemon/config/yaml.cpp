@@ -238,7 +238,8 @@ const std::array kHints{
     Hint{YAML::ErrorMsg::MAP_VALUE, "a ':' cannot stand here; put quotes around text that has one"},
     Hint{YAML::ErrorMsg::END_OF_MAP, "the line does not fit the keys above it; check its indent"},
     Hint{YAML::ErrorMsg::END_OF_SEQ, "the line does not fit the list above it; check its indent"},
-    Hint{YAML::ErrorMsg::END_OF_MAP_FLOW, "the '{' is not closed"},
+    Hint{YAML::ErrorMsg::END_OF_MAP_FLOW,
+         "the '{' is not closed; within braces put quotes around ${...}"},
     Hint{YAML::ErrorMsg::END_OF_SEQ_FLOW, "the '[' is not closed"},
     Hint{YAML::ErrorMsg::FLOW_END, "it closes what is not open"},
     Hint{YAML::ErrorMsg::EOF_IN_SCALAR, "a quote is not closed"},
@@ -247,10 +248,19 @@ const std::array kHints{
     Hint{YAML::ErrorMsg::UNKNOWN_ANCHOR, "put quotes around text that begins with '*'"},
 };
 
-Problem syntax_problem(const YAML::Exception& error, const TreeBuilder& builder) {
+bool tab_indents(const std::string& text, int line) {
+  std::istringstream lines(text);
+  std::string at;
+  for (int i = 0; i <= line && std::getline(lines, at); ++i) continue;
+  return at.find('\t') < at.find_first_not_of(" \t");
+}
+
+Problem syntax_problem(const YAML::Exception& error, const TreeBuilder& builder,
+                       const std::string& text) {
   Problem problem{builder.place(error.mark), "", "is not valid YAML: " + printable(error.msg), ""};
   for (const Hint& hint : kHints)
     if (error.msg == hint.message) problem.expected = hint.text;
+  if (tab_indents(text, error.mark.line)) problem.expected = "a tab cannot indent; use spaces";
   // At the end of the file the parser has no mark of its own.
   const bool unclosed =
       error.msg == YAML::ErrorMsg::END_OF_MAP_FLOW || error.msg == YAML::ErrorMsg::END_OF_SEQ_FLOW;
@@ -312,7 +322,7 @@ Tree parse_yaml(const std::string& text, const std::string& file, std::vector<Pr
   } catch (const Stop& stop) {
     problems.push_back(stop.problem);
   } catch (const YAML::Exception& error) {
-    problems.push_back(syntax_problem(error, builder));
+    problems.push_back(syntax_problem(error, builder, text));
   }
   Tree empty;
   empty.place = {file, 1, 1};

@@ -12,6 +12,7 @@ namespace {
 
 // In results_: not handed to the handler after all.
 constexpr fastmqtt_result kUntried = -1;
+constexpr const char* kNoAnswer = "which is no answer";
 // How long answers of single calls may gather before they are settled.
 constexpr auto kSettleEvery = std::chrono::milliseconds(5);
 
@@ -247,6 +248,8 @@ Lane::Reports Lane::settle(LockedState& state, std::size_t first, std::size_t la
       ++ok_;
       continue;
     }
+    if (results_[i] < FASTMQTT_OK || results_[i] > FASTMQTT_PENDING)
+      reports.push_back({delivery, results_[i], {Settled::Kind::pending, {}, kNoAnswer}});
     if (results_[i] == FASTMQTT_PENDING) {
       delivery.deadline = TimePoint(std::chrono::nanoseconds((*views_)[i].deadline_ns));
       delivery.view = views_;
@@ -281,15 +284,18 @@ void Lane::log(const Reports& reports) const {
     std::string text;
     if (settled.kind == Settled::Kind::done) {
       continue;
+    } else if (settled.reason == kNoAnswer) {
+      level = log::Level::error;
+      text = fmt::format("{}: answered {}, {}, taken as retry", config_.name, result, kNoAnswer);
     } else if (settled.kind == Settled::Kind::retry) {
       // The first attempt is news; the others are to be expected.
       if (delivery.attempt == 1) level = log::Level::warning;
       text = fmt::format("{}: will try again in {}: {} (attempt {})", config_.name,
-                         format_roughly(settled.pause), topic, delivery.attempt);
+                         format_roughly(settled.pause), log::shown_topic(topic), delivery.attempt);
     } else {
       level = log::Level::error;
-      text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", config_.name, topic,
-                         settled.reason, delivery.attempt);
+      text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", config_.name,
+                         log::shown_topic(topic), settled.reason, delivery.attempt);
     }
     log::write(level, text,
                {{"MQTT_HANDLER", config_.name},

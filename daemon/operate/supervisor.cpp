@@ -13,6 +13,7 @@ namespace {
 
 using Phase = SessionState::Phase;
 
+constexpr auto kReadyLimit = 30s;      // a broker that says nothing is no reason to wait for longer
 constexpr auto kStatusInterval = 10s;  // at least this often
 constexpr auto kStatusPause = 500ms;   // and not more often than this
 constexpr auto kReports = 10s;         // of losses, at most this often
@@ -47,16 +48,20 @@ Supervisor::Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session,
   const auto half =
       std::chrono::duration_cast<Duration>(std::chrono::microseconds(watchdog_us / 2));
   const Duration interval = watched_ ? std::min<Duration>(half, kStatusInterval) : kStatusInterval;
+  loop_.once_after(kReadyLimit, [this] { become_ready(); });
   loop_.every(std::max(interval, Duration(1)), [this] { tick(); });
+}
+
+void Supervisor::become_ready() {
+  if (ready_ || stopping_) return;
+  ready_ = true;
+  notify("READY=1");
+  log::info("ready: {} handlers, {}", dispatcher_.lanes().size(), describe(session_.state()));
 }
 
 void Supervisor::look() {
   const SessionState session = session_.state();
-  if (!ready_ && session.first_answer && !stopping_) {
-    ready_ = true;
-    notify("READY=1");
-    log::info("ready: {} handlers, {}", dispatcher_.lanes().size(), describe(session));
-  }
+  if (session.first_answer) become_ready();
   if (stopping_ && !closed_ && session.phase == Phase::stopped) {
     closed_ = true;
     dispatcher_.close();
@@ -115,9 +120,9 @@ std::set<std::string> Supervisor::stuck() {
   if (const auto session = session_.stuck(now)) what.insert(*session);
   for (const auto& lane : dispatcher_.lanes())
     if (const auto held_up = lane->stuck(now))
-      what.insert(fmt::format("{}: stuck for more than {}{}", lane->name(),
-                              format_duration(lane->config().timeout),
-                              held_up->topic.empty() ? "" : " in a message on " + held_up->topic));
+      what.insert(fmt::format(
+          "{}: stuck for more than {}{}", lane->name(), format_duration(lane->config().timeout),
+          held_up->topic.empty() ? "" : " in a message on " + log::shown_topic(held_up->topic)));
   return what;
 }
 
@@ -137,7 +142,7 @@ void Supervisor::report_losses() {
     log::write(log::Level::warning,
                fmt::format("{} messages that no handler wants, one of them on {}: the broker keeps "
                            "a subscription of an earlier configuration, ignoring",
-                           unrouted.messages, unrouted.topic),
+                           unrouted.messages, log::shown_topic(unrouted.topic)),
                {{"MQTT_TOPIC", unrouted.topic}});
     report_timer_ = true;
   }

@@ -22,6 +22,7 @@ class Supervisor {
   void look();
 
  private:
+  void become_ready();
   void stop(int signal);
   void give_up();
   void tick();

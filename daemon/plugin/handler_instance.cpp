@@ -5,6 +5,7 @@
 #include "daemon/base/log.hpp"
 #include "daemon/base/nearest.hpp"
 #include "daemon/base/units.hpp"
+#include "daemon/plugin/handler_call.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -31,6 +32,7 @@ HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerCon
   check_option_names(problems_);
   if (problems_.empty()) {
     fill_host_table();
+    const HandlerCall call(config.name.c_str(), HandlerCall::Kind::starting);
     try {
       object_ = library.handler->create(&host_.table);
     } catch (const std::exception& e) {  // a plugin without the glue, on our own runtime
@@ -50,11 +52,13 @@ HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerCon
 }
 
 HandlerInstance::~HandlerInstance() {
+  const HandlerCall call(config_.name.c_str());
   if (object_) library_.handler->destroy(object_);
 }
 
 void HandlerInstance::on_messages(const fastmqtt_message* const* messages, std::size_t count,
                                   fastmqtt_result* results) noexcept {
+  const HandlerCall call(config_.name.c_str());
   std::fill_n(results, count, static_cast<fastmqtt_result>(FASTMQTT_OK));
   try {
     library_.handler->on_messages(object_, messages, count, results);
@@ -69,6 +73,7 @@ void HandlerInstance::on_messages(const fastmqtt_message* const* messages, std::
 
 void HandlerInstance::on_wake() noexcept {
   if (!library_.handler->on_wake) return;
+  const HandlerCall call(config_.name.c_str());
   try {
     library_.handler->on_wake(object_);
   } catch (const std::exception& e) {
@@ -157,13 +162,14 @@ void HandlerInstance::log(std::int32_t level, std::string_view text,
                {{"MQTT_HANDLER", config_.name}, {"MQTT_PLUGIN", library_.name}});
     return;
   }
-  log::write(to_level(level),
-             config_.name + ": " + std::string(text_of(about->topic)) + ": " + std::string(text),
-             {{"MQTT_HANDLER", config_.name},
-              {"MQTT_PLUGIN", library_.name},
-              {"MQTT_TOPIC", text_of(about->topic)},
-              {"MQTT_QOS", std::to_string(about->qos)},
-              {"MQTT_ATTEMPT", std::to_string(about->attempt)}});
+  log::write(
+      to_level(level),
+      config_.name + ": " + log::shown_topic(text_of(about->topic)) + ": " + std::string(text),
+      {{"MQTT_HANDLER", config_.name},
+       {"MQTT_PLUGIN", library_.name},
+       {"MQTT_TOPIC", text_of(about->topic)},
+       {"MQTT_QOS", std::to_string(about->qos)},
+       {"MQTT_ATTEMPT", std::to_string(about->attempt)}});
 }
 
 void HandlerInstance::config_error(std::string_view path, std::string_view what) {

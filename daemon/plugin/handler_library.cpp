@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 
+#include "daemon/plugin/handler_call.hpp"
 #include "daemon/plugin/safe_path.hpp"
 
 namespace fastmqttd {
@@ -54,6 +55,7 @@ bool complete(int fd, const ElfHeader& header) {
   struct stat info {};
   if (::fstat(fd, &info) != 0 || header.e_phentsize != sizeof(ElfSegment)) return false;
   const auto size = static_cast<std::uint64_t>(info.st_size);
+  bool loads = false, dynamic = false;
   for (unsigned i = 0; i < header.e_phnum; ++i) {
     ElfSegment segment{};
     const auto at = static_cast<off_t>(header.e_phoff + i * sizeof segment);
@@ -61,8 +63,10 @@ bool complete(int fd, const ElfHeader& header) {
     if (segment.p_type == PT_LOAD &&
         (segment.p_offset > size || segment.p_filesz > size - segment.p_offset))
       return false;
+    loads |= segment.p_type == PT_LOAD;
+    dynamic |= segment.p_type == PT_DYNAMIC;
   }
-  return true;
+  return loads && dynamic;
 }
 
 std::string elf_problem(int fd) {
@@ -72,9 +76,9 @@ std::string elf_problem(int fd) {
     return "is not an ELF file";
   if (header.e_ident[EI_CLASS] != kClass || (kMachine != EM_NONE && header.e_machine != kMachine))
     return "was built for another processor architecture";
-  if (got < static_cast<ssize_t>(sizeof header)) return "is cut short";
+  if (got < static_cast<ssize_t>(sizeof header)) return "is cut short or garbled";
   if (header.e_type != ET_DYN) return "is an ELF file, but no shared object";
-  if (!complete(fd, header)) return "is cut short";
+  if (!complete(fd, header)) return "is cut short or garbled";
   return {};
 }
 
@@ -92,6 +96,7 @@ class Loader {
     check_file(path);
     // By its path, not by the checked descriptor, for the sake of debuggers: in a safe directory
     // the name cannot have come to mean another file.
+    const HandlerCall call(path.c_str(), HandlerCall::Kind::starting);
     ::dlerror();
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle) throw problem(path, "cannot be loaded: " + dl_error(path), "");
@@ -111,8 +116,9 @@ class Loader {
 
   static void check_file(const std::string& path) {
     std::string why;
-    const UniqueFd fd = open_safe_file(path, why);
-    if (!fd) throw Problem{{path, 0, 0}, "", why, "", true};
+    bool unsafe = false;
+    const UniqueFd fd = open_safe_file(path, why, unsafe);
+    if (!fd) throw Problem{{path, 0, 0}, "", why, "", unsafe};
     if (const std::string elf = elf_problem(fd.get()); !elf.empty())
       throw problem(path, elf, "a shared object for this machine");
   }

@@ -18,7 +18,8 @@ std::string owner_or_mode_problem(const struct stat& info, bool sticky_will_do) 
            std::to_string(::geteuid());
   const bool sticky = S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX) != 0;
   if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0 && !(sticky && sticky_will_do))
-    return "can be written by others: chmod go-w it";
+    return sticky ? "can be written by others: choose another directory"
+                  : "can be written by others: chmod go-w it";
   return {};
 }
 
@@ -47,7 +48,7 @@ std::string unsafe_directory(const std::string& directory) {
   return real == named ? std::string() : chain_problem(real);
 }
 
-UniqueFd open_safe_file(const std::string& path, std::string& why) {
+UniqueFd open_safe_file(const std::string& path, std::string& why, bool& unsafe) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat info {};
   if (!fd || ::fstat(fd.get(), &info) != 0)
@@ -55,7 +56,7 @@ UniqueFd open_safe_file(const std::string& path, std::string& why) {
   else if (!S_ISREG(info.st_mode))
     why = "is not a regular file";
   else
-    why = owner_or_mode_problem(info, false);
+    why = owner_or_mode_problem(info, false), unsafe = !why.empty();
   return why.empty() ? std::move(fd) : UniqueFd();
 }
 

@@ -14,7 +14,8 @@ namespace fastmqttd {
 std::string unsafe_directory(const std::string& directory);
 
 // The opened file, checked on its descriptor: a regular file (no symbolic link) of root's or the
-// daemon's user, writable by nobody else.  Else no descriptor, and `why` says so.
-UniqueFd open_safe_file(const std::string& path, std::string& why);
+// daemon's user, writable by nobody else.  Else no descriptor, `why` says so, and `unsafe` whether
+// it is a matter of owner or mode.
+UniqueFd open_safe_file(const std::string& path, std::string& why, bool& unsafe);
 
 }  // namespace fastmqttd

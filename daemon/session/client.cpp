@@ -21,7 +21,10 @@ constexpr auto kPahoSlack = 5s;
 constexpr auto kSubscribeTimeout = 30s;
 constexpr auto kDisconnectTimeout = 2s;
 constexpr auto kPoll = 20ms;
-constexpr int kUnacceptableVersion = 1;  // in a CONNACK before MQTT 5
+// In a CONNACK before MQTT 5.
+constexpr int kUnacceptableVersion = 1;
+constexpr int kBadCredentials = 4;
+constexpr int kNotAuthorized = 5;
 
 // Connection refusals of MQTT 3.1.1, section 3.2.2.3; from 128 on they are reason codes of MQTT 5.
 std::string refusal_text(int code) {
@@ -50,6 +53,10 @@ std::string failure_text(const mqtt::exception& failure, const Endpoint& endpoin
   const int code = failure.get_return_code();
   if (code == kUnacceptableVersion || code == MQTTREASONCODE_UNSUPPORTED_PROTOCOL_VERSION)
     return "refused: " + code_text(code) + ": set mqtt.version to one that the broker speaks";
+  if (code == kBadCredentials || code == kNotAuthorized ||
+      code == MQTTREASONCODE_BAD_USER_NAME_OR_PASSWORD || code == MQTTREASONCODE_NOT_AUTHORIZED)
+    return "refused: " + code_text(code) +
+           ": check mqtt.username, mqtt.password and the broker's access rules";
   if (code > 0) return "refused: " + code_text(code);
   // Paho gives no errno: see for ourselves.
   const std::string error = probe(endpoint, 1s);

@@ -29,6 +29,8 @@ bool is_text(std::string_view bytes) {
     constexpr unsigned kLeast[] = {0, 0x80, 0x800, 0x10000};
     if (code < kLeast[tail] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
     if (code < 0xA0) return false;  // the C1 control characters
+    // Line separators, and marks that would turn the order of what a terminal shows.
+    if ((code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069)) return false;
     i += tail + 1;
   }
   return true;

@@ -26,6 +26,9 @@ TEST(LogHandler, WritesAnythingElseInHex) {
            {"line\nbreak", "0x6c696e650a627265616b"},
            {"\x1b[31m", "0x1b5b33316d"},  // would colour the operator's terminal
            {"\xc2\x9b", "0xc29b"},        // the same as a C1 control character
+           {"\xe2\x80\xae"
+            "x",
+            "0xe280ae78"},                // right-to-left override
            {"\xed\xa0\x80", "0xeda080"},  // a surrogate
            {"\xe2\x82", "0xe282"}}) {     // cut short
     tester.deliver("a", payload);

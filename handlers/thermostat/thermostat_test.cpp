@@ -18,7 +18,7 @@ TEST(Thermostat, WarnsBelowTheLimit) {
 
 TEST(Thermostat, RejectsWhatIsNoNumber) {
   HandlerTester tester;
-  for (const char* payload : {"warm", "", "20 C", " 20"})
+  for (const char* payload : {"warm", "", "20 C", " 20", "nan", "inf"})
     EXPECT_EQ(tester.deliver("home/hall/temperature", payload), fastmqtt::Result::reject);
 }
 

@@ -19,6 +19,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <concepts>
 #include <exception>
 #include <limits>
@@ -48,6 +49,29 @@ enum class Level : std::int32_t {
 inline std::string_view to_string_view(fastmqtt_view v) { return {v.data, v.data ? v.size : 0}; }
 inline fastmqtt_view to_view(std::string_view text) { return {text.data(), text.size()}; }
 
+namespace detail {
+
+inline std::optional<double> to_number(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
+    return std::nullopt;
+  return value;
+}
+
+template <class T>
+std::string expected_number(T least, T most) {
+  const auto text = [](T value) {
+    char digits[32];
+    return std::string(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+  };
+  const bool all =
+      least == std::numeric_limits<T>::lowest() && most == std::numeric_limits<T>::max();
+  return all ? "expected a number" : "expected a number from " + text(least) + " to " + text(most);
+}
+
+}  // namespace detail
+
 // A borrowed message: readable inside the call, and after `pending` until complete() or its
 // deadline, whichever comes first.
 class Message {
@@ -56,14 +80,8 @@ class Message {
 
   std::string_view topic() const { return to_string_view(raw_->topic); }
   std::string_view payload() const { return to_string_view(raw_->payload); }
-  // The whole payload as a decimal number; nothing when it is none.
-  std::optional<double> number() const {
-    const std::string_view text = payload();
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-  }
+  // The whole payload as a decimal number; nothing when it is none, or not finite.
+  std::optional<double> number() const { return detail::to_number(payload()); }
   int qos() const { return raw_->qos; }
   bool retained() const { return raw_->retain != 0; }
   bool dup() const { return raw_->dup != 0; }
@@ -169,12 +187,24 @@ class Host {
   std::string option(const std::string& path, const char* fallback) const {
     return std::string(config(path).value_or(fallback));
   }
-  bool option(const std::string& path, bool fallback) const {
+  template <std::same_as<bool> T>  // nothing else turns into a bool by itself
+  T option(const std::string& path, T fallback) const {
     const auto text = config(path);
     if (!text) return fallback;
     if (*text == "true") return true;
     if (*text == "false") return false;
     throw OptionError(path, "expected true or false");
+  }
+  // Throws OptionError when it is no number or lies outside of least..most.
+  template <std::floating_point T>
+  T option(const std::string& path, T fallback, T least = std::numeric_limits<T>::lowest(),
+           T most = std::numeric_limits<T>::max()) const {
+    const auto text = config(path);
+    if (!text) return fallback;
+    const std::optional<double> value = detail::to_number(*text);
+    if (!value || *value < least || *value > most)
+      throw OptionError(path, detail::expected_number(least, most));
+    return static_cast<T>(*value);
   }
   // Throws OptionError when it is no number or lies outside of least..most.
   template <std::integral T>

@@ -31,16 +31,18 @@ class HandlerTester {
   explicit HandlerTester(std::initializer_list<Option> options = {},
                          const fastmqtt_handler& handler = fastmqtt_handler_v1)
       : handler_(handler) {
-    for (const Option& option : options) options_[option.path] = option.value;
+    for (const Option& option : options) {
+      check_name(option.path);
+      options_[option.path] = option.value;
+    }
     host_.raw.size = sizeof host_.raw;
     host_.raw.log_level = FASTMQTT_DEBUG;
-    host_.raw.log = [](const fastmqtt_host* h, std::int32_t, fastmqtt_view text) {
+    host_.raw.log = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text) {
       self(h).logs.emplace_back(to_string_view(text));
+      self(h).last_level = static_cast<Level>(level);
     };
-    host_.raw.log_message = [](const fastmqtt_host* h, std::int32_t, fastmqtt_view text,
-                               const fastmqtt_message*) {
-      self(h).logs.emplace_back(to_string_view(text));
-    };
+    host_.raw.log_message = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text,
+                               const fastmqtt_message*) { h->log(h, level, text); };
     host_.raw.complete = [](const fastmqtt_host* h, std::uint64_t id, fastmqtt_result result) {
       self(h).completed[id] = static_cast<Result>(result);
     };
@@ -100,6 +102,7 @@ class HandlerTester {
   }
 
   std::vector<std::string> logs;
+  Level last_level = Level::debug;  // of the latest of them
   std::map<std::string, std::uint64_t> counts;
   std::map<std::uint64_t, Result> completed;
   std::optional<std::chrono::nanoseconds> alarm;
@@ -107,6 +110,15 @@ class HandlerTester {
   std::uint64_t last_id = 0;  // of the latest delivery
 
  private:
+  // As the daemon refuses an option that the handler does not name.
+  void check_name(const std::string& path) const {
+    const std::string_view top = std::string_view(path).substr(0, path.find('.'));
+    if (!handler_.options) return;
+    for (auto name = handler_.options; *name; ++name)
+      if (top == *name) return;
+    throw std::runtime_error(path + ": unknown option");
+  }
+
   // The C table with the way back to this object behind it.
   struct RawHost {
     fastmqtt_host raw{};

@@ -84,7 +84,11 @@ TEST(ParseYaml, SaysWhatIsWrongAndWhere) {
        "missing?)"},
       {"a: [1,\n 2",
        "x:1:4: is not valid YAML: end of sequence flow not found: the '[' is not closed"},
-      {"a: {b: 1", "x:1:4: is not valid YAML: end of map flow not found: the '{' is not closed"},
+      {"a: {b: 1",
+       "x:1:4: is not valid YAML: end of map flow not found: the '{' is not closed; within braces "
+       "put quotes around ${...}"},
+      {"a:\n\tb: 1",
+       "x:2:3: is not valid YAML: illegal map value: a tab cannot indent; use spaces"},
       {"a: }", "x:1:4: is not valid YAML: illegal flow end: it closes what is not open"},
       {"a: \"x", "x:1:6: is not valid YAML: illegal EOF in scalar: a quote is not closed"},
       {"a:\n  b: 1\n c: 2",

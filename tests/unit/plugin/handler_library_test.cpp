@@ -103,7 +103,7 @@ TEST_F(HandlerLibraryTest, RefusesAFileThatIsStillBeingCopied) {
     fs::resize_file(path, size);
     EXPECT_THAT(load(), IsEmpty());
     EXPECT_THAT(problems_,
-                ElementsAre(EndsWith("cut_short.so: is cut short: a shared object for this "
+                ElementsAre(EndsWith("cut_short.so: is cut short or garbled: a shared object for this "
                                      "machine")))
         << size;
   }

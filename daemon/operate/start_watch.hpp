@@ -1,0 +1,26 @@
+// Keeps an eye on the start, before the main loop runs: while plugins are loaded and handlers made,
+// a stop signal still ends the process, and what takes long is named.
+#pragma once
+
+#include <thread>
+
+#include "daemon/base/unique_fd.hpp"
+
+namespace fastmqttd {
+
+// A thread of its own from construction to destruction.  The signals must be blocked already.
+class StartWatch {
+ public:
+  StartWatch();
+  ~StartWatch();
+  StartWatch(const StartWatch&) = delete;
+  StartWatch& operator=(const StartWatch&) = delete;
+
+ private:
+  void watch() const;
+
+  UniqueFd done_;
+  std::thread thread_;
+};
+
+}  // namespace fastmqttd

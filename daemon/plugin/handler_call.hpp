@@ -1,0 +1,39 @@
+// Whose code a thread is running: for the report when it crashes, exits, or does not come back.
+#pragma once
+
+#include <atomic>
+
+namespace fastmqttd {
+
+// Around every call into a plugin.  `name`, of the handler or the file, must live as long.
+class HandlerCall {
+ public:
+  enum class Kind { at_work, starting };
+
+  explicit HandlerCall(const char* name, Kind kind = Kind::at_work)
+      : name_(kind == Kind::starting ? name : nullptr), before_(current_name) {
+    current_name = name;
+    if (name_) starting_name = name_;
+  }
+  ~HandlerCall() {
+    current_name = before_;
+    const char* mine = name_;
+    if (mine) starting_name.compare_exchange_strong(mine, nullptr);
+  }
+  HandlerCall(const HandlerCall&) = delete;
+  HandlerCall& operator=(const HandlerCall&) = delete;
+
+  // Of the calling thread, null outside of calls.  Safe in a signal handler.
+  static const char* current() { return current_name; }
+  // The one that is being started, by whatever thread; null when none is.
+  static const char* starting() { return starting_name; }
+
+ private:
+  static inline thread_local constinit const char* current_name = nullptr;
+  static inline std::atomic<const char*> starting_name{nullptr};
+
+  const char* const name_;  // while it starts, else null
+  const char* const before_;
+};
+
+}  // namespace fastmqttd

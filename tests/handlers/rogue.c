@@ -1,0 +1,51 @@
+/* Does what no handler should: what its option `start`, the payload, or its option `stop` says. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fastmqtt/handler.h"
+
+static const fastmqtt_host* the_host;
+
+static int says(fastmqtt_view text, const char* word) {
+  return text.size == strlen(word) && memcmp(text.data, word, text.size) == 0;
+}
+
+static void do_as_told(fastmqtt_view word) {
+  if (says(word, "hang"))
+    for (;;) pause();
+  if (says(word, "abort")) abort();
+  if (says(word, "exit")) exit(0);
+}
+
+static void* create(const fastmqtt_host* host) {
+  the_host = host;
+  do_as_told(host->config(host, "start"));
+  return (void*)host;
+}
+
+static void destroy(void* self) {
+  (void)self;
+  do_as_told(the_host->config(the_host, "stop"));
+}
+
+static void on_messages(void* self, const fastmqtt_message* const* messages, size_t count,
+                        fastmqtt_result* results) {
+  (void)self;
+  for (size_t i = 0; i < count; ++i) {
+    do_as_told(messages[i]->payload);
+    if (says(messages[i]->payload, "77")) results[i] = messages[i]->attempt == 1 ? 77 : FASTMQTT_OK;
+  }
+}
+
+static const char* const kTopics[] = {"rogue", NULL};
+static const char* const kOptions[] = {"start", "stop", NULL};
+
+const fastmqtt_handler fastmqtt_handler_v1 = {.size = sizeof(fastmqtt_handler),
+                                              .name = "rogue",
+                                              .version = "1.0",
+                                              .topics = kTopics,
+                                              .options = kOptions,
+                                              .create = create,
+                                              .destroy = destroy,
+                                              .on_messages = on_messages};

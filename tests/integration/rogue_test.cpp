@@ -1,0 +1,71 @@
+// Handlers that do what none should: the journal names them, and the daemon ends as it should.
+#include <signal.h>
+
+#include "tests/integration/integration_test.hpp"
+
+namespace fastmqttd::testing {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kReportsSignals = false;  // the sanitizer does
+#else
+constexpr bool kReportsSignals = true;
+#endif
+
+class Rogue : public IntegrationTest {
+ protected:
+  void configure_rogue(const std::string& options) {
+    daemon_.add_plugin("rogue");
+    configure("  rogue: {options: {" + options + "}}\n");
+  }
+  void start_rogue(const std::string& options = "") {
+    daemon_.add_plugin("rogue");
+    start("  rogue: {options: {" + options + "}}\n", {"rogue"});
+  }
+};
+
+TEST_F(Rogue, ExitInAMessageIsAnErrorThatNamesIt) {
+  start_rogue();
+  publish(broker_, "rogue", "exit", {.qos = 1});
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 70});
+  await_log("handler rogue ended the process by exit");
+}
+
+TEST_F(Rogue, ExitAtTheStartIsNoSuccess) {
+  configure_rogue("start: exit");
+  const Finished done = daemon_.run({"--check"});
+  EXPECT_EQ(done.exit, Exit{.status = 70});
+  EXPECT_THAT(done.errors, ::testing::HasSubstr("handler rogue ended the process by exit"));
+}
+
+TEST_F(Rogue, ACrashNamesIt) {
+  start_rogue();
+  publish(broker_, "rogue", "abort", {.qos = 1});
+  EXPECT_EQ(daemon_.process().wait(), Exit{.signal = SIGABRT});
+  if (kReportsSignals) await_log("handler rogue crashed, and the daemon with it: SIGABRT");
+}
+
+TEST_F(Rogue, AStartThatHangsCanBeStopped) {
+  configure_rogue("start: hang");
+  daemon_.start();
+  await_log("handler rogue has been starting for more than 5s");
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  await_log("stopped while starting the handler rogue");
+}
+
+TEST_F(Rogue, ADestroyThatHangsEndsAllTheSame) {
+  start_rogue("stop: hang");
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  await_log("destroy.. has not returned");
+}
+
+TEST_F(Rogue, AnAnswerThatIsNoneIsReportedAndRetried) {
+  start_rogue();
+  publish(broker_, "rogue", "77", {.qos = 1});
+  await_log("rogue: answered 77, which is no answer, taken as retry");
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  await_log("rogue: 1 ok, 1 retry");
+}
+
+}  // namespace
+}  // namespace fastmqttd::testing
