@@ -57,7 +57,7 @@ struct Router::Node {
   }
 };
 
-Router::Router(const SubscriptionPlan& plan) : plan_(plan), root_(std::make_unique<Node>()) {
+Router::Router(const SubscriptionPlan& plan) : root_(std::make_unique<Node>()) {
   for (std::uint32_t lane = 0; lane < plan.lane_filters().size(); ++lane)
     for (const std::uint32_t filter : plan.lane_filters()[lane])
       root_->add(TopicLevels(plan.subscriptions()[filter].topic.pattern()), {lane, filter});

@@ -22,7 +22,6 @@ struct Route {
 
 class Router {
  public:
-  // Keeps a reference to the plan.
   explicit Router(const SubscriptionPlan& plan);
   ~Router();
   Router(const Router&) = delete;
@@ -42,7 +41,6 @@ class Router {
 
   std::vector<Route> walk(std::string_view topic) const;
 
-  const SubscriptionPlan& plan_;
   std::unique_ptr<Node> root_;
   std::unordered_map<std::string, std::vector<Route>, Hash, std::equal_to<>> cache_;
   std::vector<Route> uncached_;
