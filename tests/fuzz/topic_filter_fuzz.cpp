@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const SubscriptionPlan plan({{SubscriptionConfig{.topic = filter}}});
   Router router(plan);
   if (router.match(topic).size() != (filter.matches(topic) ? 1u : 0u)) std::abort();
-  const TopicFilter exact(topic);
-  if (filter.covers(exact) != filter.matches(topic)) std::abort();
+  // A name that begins with $share/ means something else as a filter.
+  if (!topic.starts_with("$share/") && filter.covers(TopicFilter(topic)) != filter.matches(topic))
+    std::abort();
   return 0;
 }
