@@ -102,9 +102,9 @@ TEST_F(HandlerLibraryTest, RefusesAFileThatIsStillBeingCopied) {
   for (const unsigned size : {9000u, 2000u, 40u}) {
     fs::resize_file(path, size);
     EXPECT_THAT(load(), IsEmpty());
-    EXPECT_THAT(problems_,
-                ElementsAre(EndsWith("cut_short.so: is cut short or garbled: a shared object for this "
-                                     "machine")))
+    EXPECT_THAT(problems_, ElementsAre(EndsWith(
+                               "cut_short.so: is cut short or garbled: a shared object for this "
+                               "machine")))
         << size;
   }
 }
