@@ -10,8 +10,6 @@
 namespace fastmqttd {
 namespace {
 
-// In results_: not handed to the handler after all.
-constexpr fastmqtt_result kUntried = -1;
 constexpr const char* kNoAnswer = "which is no answer";
 // How long answers of single calls may gather before they are settled.
 constexpr auto kSettleEvery = std::chrono::milliseconds(5);
@@ -173,18 +171,16 @@ void Lane::hand_over(LockedState& state) {
     view.attempt = delivery.attempt;
   }
   for (const fastmqtt_message& view : *views_) view_list_.push_back(&view);
-  results_.assign(count, kUntried);
+  results_.resize(count);
+  tried_.assign(count, false);
 
-  if (!instance_->takes_batches()) {
+  state.unlock();
+  if (instance_->takes_batches()) {
+    call(0, count);
+    settle_and_log(state, 0, count);
+  } else {
     hand_over_one_by_one(state);
-    return;
   }
-  state.unlock();
-  call(0, count);
-  state.relock();
-  const Reports reports = settle(state, 0, count);
-  state.unlock();
-  log(reports);
   state.relock();
 }
 
@@ -197,15 +193,6 @@ void Lane::hand_over_one_by_one(LockedState& state) {
   };
   std::size_t settled = 0;
   TimePoint last_settled = Clock::now();
-  Reports reports;
-  const auto settle_up_to = [&](std::size_t end) {
-    state.relock();
-    reports = settle(state, settled, end);
-    settled = end;
-    last_settled = Clock::now();
-  };
-
-  state.unlock();
   for (std::size_t i = 0; i < count && !abandoned_; ++i) {
     if (!held_topics.empty() && std::ranges::find(held_topics, topic_of(i)) != held_topics.end())
       continue;
@@ -213,14 +200,11 @@ void Lane::hand_over_one_by_one(LockedState& state) {
     if (results_[i] != FASTMQTT_OK && results_[i] != FASTMQTT_REJECT)
       held_topics.push_back(topic_of(i));
     if (Clock::now() - last_settled < kSettleEvery) continue;
-    settle_up_to(i + 1);
-    state.unlock();
-    log(reports);
+    settle_and_log(state, settled, i + 1);
+    settled = i + 1;
+    last_settled = Clock::now();
   }
-  settle_up_to(count);
-  state.unlock();
-  log(reports);
-  state.relock();
+  settle_and_log(state, settled, count);
 }
 
 // Without the lock: the handler's own time.
@@ -232,6 +216,15 @@ void Lane::call(std::size_t first, std::size_t count) {
   call_began_ = began;
   instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
   call_began_ = TimePoint();
+  for (std::size_t i = first; i < first + count; ++i) tried_[i] = true;
+}
+
+// Comes and goes without the lock.
+void Lane::settle_and_log(LockedState& state, std::size_t first, std::size_t last) {
+  state.relock();
+  const Reports reports = settle(state, first, last);
+  state.unlock();
+  log(reports);
 }
 
 Lane::Reports Lane::settle(LockedState& state, std::size_t first, std::size_t last) {
@@ -239,7 +232,7 @@ Lane::Reports Lane::settle(LockedState& state, std::size_t first, std::size_t la
   const TimePoint now = Clock::now();
   for (std::size_t i = first; i < last; ++i) {
     Delivery delivery = std::move(state->batch[i]);
-    if (results_[i] == kUntried) {
+    if (!tried_[i]) {
       state->queue.give_back(std::move(delivery));
       continue;
     }

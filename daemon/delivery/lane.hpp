@@ -92,6 +92,7 @@ class Lane : private HandlerRequests {
   void hand_over(LockedState& state);
   void hand_over_one_by_one(LockedState& state);
   void call(std::size_t first, std::size_t count);
+  void settle_and_log(LockedState& state, std::size_t first, std::size_t last);
   Reports settle(LockedState& state, std::size_t first, std::size_t last);
   void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Reports& reports);
   void log(const Reports& reports) const;
@@ -106,6 +107,7 @@ class Lane : private HandlerRequests {
   std::shared_ptr<Views> views_;  // of the batch; the worker's own, kept by pending deliveries too
   std::vector<const fastmqtt_message*> view_list_;  // the worker's own
   std::vector<fastmqtt_result> results_;            // the worker's own
+  std::vector<bool> tried_;  // of the batch, handed to the handler; the worker's own
   std::atomic<TimePoint> call_began_{TimePoint()};  // the epoch while no call is running
   std::atomic<std::size_t> handling_{0};            // the first of the batch in that call
   std::atomic<bool> abandoned_{false};

@@ -34,16 +34,13 @@ LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
     dropped = limits_.when_full == WhenFull::drop_oldest ? drop_oldest(bytes) : 0;
     if (dropped == 0) return {Pushed::Kind::dropped, 1};
   }
-  if (message->qos() == 0) {
-    ++ready_qos0_;
-    ready_qos0_bytes_ += bytes;
-  }
   ++messages_;
   bytes_ += bytes;
   Delivery delivery;
   delivery.message = std::move(message);
   delivery.sequence = next_sequence_++;
   delivery.arrived = now;
+  enters_ready(delivery);
   ready_.push_back(std::move(delivery));
   return {Pushed::Kind::queued, dropped};
 }
@@ -60,7 +57,7 @@ std::size_t LaneQueue::drop_oldest(std::size_t bytes) {
       ++at;
       continue;
     }
-    left_ready(*at);
+    leaves_ready(*at);
     forget(*at);
     at = ready_.erase(at);
     ++dropped;
@@ -68,7 +65,13 @@ std::size_t LaneQueue::drop_oldest(std::size_t bytes) {
   return dropped;
 }
 
-void LaneQueue::left_ready(const Delivery& delivery) {
+void LaneQueue::enters_ready(const Delivery& delivery) {
+  if (delivery.message->qos() > 0) return;
+  ++ready_qos0_;
+  ready_qos0_bytes_ += delivery.message->memory_bytes();
+}
+
+void LaneQueue::leaves_ready(const Delivery& delivery) {
   if (delivery.message->qos() > 0) return;
   --ready_qos0_;
   ready_qos0_bytes_ -= delivery.message->memory_bytes();
@@ -81,7 +84,7 @@ void LaneQueue::take(std::size_t max, TimePoint now, std::vector<Delivery>& batc
   while (batch.size() < max && !ready_.empty()) {
     Delivery delivery = std::move(ready_.front());
     ready_.pop_front();
-    left_ready(delivery);
+    leaves_ready(delivery);
     if (!held_.empty()) {
       if (const auto topic = held_.find(std::string(delivery.message->topic()));
           topic != held_.end()) {
@@ -125,10 +128,7 @@ void LaneQueue::give_back(Delivery delivery) {
     insert(topic->second.waiting, std::move(delivery));
     schedule(topic);
   } else {
-    if (delivery.message->qos() == 0) {
-      ++ready_qos0_;
-      ready_qos0_bytes_ += delivery.message->memory_bytes();
-    }
+    enters_ready(delivery);
     insert(ready_, std::move(delivery));
   }
 }

@@ -103,7 +103,8 @@ class LaneQueue {
   Settled wait_for_answer(Delivery delivery, TimePoint now);
   Settled retry(Delivery delivery, TimePoint now);
   std::size_t drop_oldest(std::size_t bytes);
-  void left_ready(const Delivery& delivery);
+  void enters_ready(const Delivery& delivery);
+  void leaves_ready(const Delivery& delivery);
 
   const QueueConfig limits_;
   const RetryPolicy retry_;

@@ -120,6 +120,20 @@ TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
   EXPECT_EQ(lane.counts().ok, 1u);
 }
 
+TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
+  std::atomic<int> calls{0};
+  InProcessHandler handler([&](const auto&) -> fastmqtt_result {
+    constexpr fastmqtt_result kAnswers[] = {-1, 77, FASTMQTT_OK};
+    return kAnswers[calls++];
+  });
+  Lane lane(config(), handler.library(), attention_.callback());
+  lane.push(make_message("a", "1"));
+  lane.start();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().retry, 2u);
+  EXPECT_EQ(handler.seen().back().attempt, 3u);
+}
+
 TEST_F(LaneTest, PendingIsAnsweredFromAnotherThread) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
   Lane lane(config(), handler.library(), attention_.callback());
