@@ -2,10 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/base_sink.h>
-#include <spdlog/spdlog.h>
 
 #include "tests/unit/support/in_process_handler.hpp"
+#include "tests/unit/support/recorded_log.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -17,27 +16,13 @@ struct NoRequests : HandlerRequests {
   void wake_at(std::int64_t) override {}
 };
 
-struct LastLine : spdlog::sinks::base_sink<std::mutex> {
-  void sink_it_(const spdlog::details::log_msg& line) override {
-    text.assign(line.payload.data(), line.payload.size());
-    fields.clear();
-    for (const log::Field& field : log::current_fields())
-      fields[std::string(field.name)] = std::string(field.value);
-  }
-  void flush_() override {}
-  std::string text;
-  std::map<std::string, std::string> fields;
-};
-
 class HandlerInstanceTest : public ::testing::Test {
  protected:
-  HandlerInstanceTest() : before_(spdlog::default_logger()) {
-    spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", line_));
+  HandlerInstanceTest() {
     config_.name = "archive";
     config_.plugin = "fake";
     config_.place = {"c.yaml", 2, 3};
   }
-  ~HandlerInstanceTest() override { spdlog::set_default_logger(before_); }
 
   static HandlerOptions options(const std::string& path, const std::string& text, int row) {
     HandlerOptions::Entry entry;
@@ -59,8 +44,7 @@ class HandlerInstanceTest : public ::testing::Test {
   InProcessHandler fake_;
   HandlerConfig config_;
   NoRequests requests_;
-  std::shared_ptr<LastLine> line_ = std::make_shared<LastLine>();
-  std::shared_ptr<spdlog::logger> before_;
+  testing::RecordedLog log_;
 };
 
 TEST_F(HandlerInstanceTest, GivesOptionsByPath) {
@@ -117,17 +101,17 @@ TEST_F(HandlerInstanceTest, LogsWithTheFieldsOfTheMessage) {
   const HandlerInstance instance(fake_.library(), config_, requests_);
   const fastmqtt_host* host = fake_.host();
   host->log(host, FASTMQTT_WARNING, {"disk slow", 9});
-  EXPECT_EQ(line_->text, "archive: disk slow");
-  EXPECT_THAT(line_->fields, ::testing::ElementsAre(std::pair("MQTT_HANDLER", "archive"),
+  EXPECT_EQ(log_.texts().back(), "archive: disk slow");
+  EXPECT_THAT(log_.fields(), ::testing::ElementsAre(std::pair("MQTT_HANDLER", "archive"),
                                                     std::pair("MQTT_PLUGIN", "fake")));
   const MessagePtr message = testing::make_message("a/b", "x", 2);
   fastmqtt_message about = message->view();
   about.attempt = 3;
   host->log_message(host, FASTMQTT_WARNING, {"odd", 3}, &about);
-  EXPECT_EQ(line_->text, "archive: a/b: odd");
-  EXPECT_EQ(line_->fields.at("MQTT_TOPIC"), "a/b");
-  EXPECT_EQ(line_->fields.at("MQTT_QOS"), "2");
-  EXPECT_EQ(line_->fields.at("MQTT_ATTEMPT"), "3");
+  EXPECT_EQ(log_.texts().back(), "archive: a/b: odd");
+  EXPECT_EQ(log_.fields().at("MQTT_TOPIC"), "a/b");
+  EXPECT_EQ(log_.fields().at("MQTT_QOS"), "2");
+  EXPECT_EQ(log_.fields().at("MQTT_ATTEMPT"), "3");
 }
 
 }  // namespace
