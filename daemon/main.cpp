@@ -1,5 +1,6 @@
 // fastmqttd: options → config → handlers → session → ready → wait → drain → stop.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -41,13 +42,16 @@ struct Handlers {
   std::unique_ptr<Dispatcher> dispatcher;
 };
 
+std::vector<HandlerLibrary> load_libraries(const Config& config, std::vector<Problem>& problems) {
+  return load_handler_libraries(config.plugin_directories, config.default_plugin_directories,
+                                plugins_kept_off(config), problems);
+}
+
 // Throws StartError with every problem of every plugin and handler.
 Handlers load_handlers(const Config& config, const std::function<void()>& attention) {
   std::vector<Problem> problems;
   Handlers handlers;
-  handlers.libraries =
-      load_handler_libraries(config.plugin_directories, config.default_plugin_directories,
-                             plugins_kept_off(config), problems);
+  handlers.libraries = load_libraries(config, problems);
   const auto chosen = choose_handlers(config, handlers.libraries, problems);
   try {
     handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention);
@@ -68,6 +72,18 @@ std::string client_id(const Config& config, const std::string& config_file) {
                      false}});
 }
 
+// With a configuration that is wrong the plugins are looked at all the same: whoever mends the one
+// should know of the others.
+Config read_whole_config(const CommandLine& command) {
+  std::vector<Problem> problems;
+  Config config = read_config(command.config, problems);
+  if (problems.empty()) return config;
+  const bool directories_known = std::ranges::none_of(
+      problems, [](const Problem& p) { return p.key.starts_with("plugin_directories"); });
+  if (directories_known && !command.print_config) load_libraries(config, problems);
+  throw StartError(problems);
+}
+
 void check(const Config& config, const std::string& config_file) {
   const Handlers handlers = load_handlers(config, [] {});
   client_id(config, config_file);
@@ -80,9 +96,18 @@ void log_counts(const Dispatcher& dispatcher) {
     std::string text =
         fmt::format("{}: {} ok, {} retry, {} reject, {} given up, {} dropped", lane->name(),
                     counts.ok, counts.retry, counts.reject, counts.dead, counts.dropped);
+    const Outbox::Counts published = lane->publish_counts();
+    if (published.published + published.failed + published.waiting > 0)
+      text += fmt::format(", {} published, {} not", published.published, published.failed);
     for (const auto& [name, value] : lane->handler_counters())
       text += fmt::format(", {} {}", name, value);
     log::write(log::Level::info, text, {{"MQTT_HANDLER", lane->name()}});
+    if (published.waiting > 0)
+      log::write(log::Level::error,
+                 fmt::format("{}: {} messages to be published have not reached the broker and are "
+                             "lost",
+                             lane->name(), published.waiting),
+                 {{"MQTT_HANDLER", lane->name()}});
   }
 }
 
@@ -147,7 +172,7 @@ int start(const CommandLine& command) {
   set_up_log({});
   install_crash_report();
   try {
-    const Config config = read_config(command.config);
+    const Config config = read_whole_config(command);
     if (command.print_config) {
       std::cout << print_config(config);
       return 0;

@@ -73,6 +73,8 @@ struct HandlerConfig {
   std::optional<std::vector<SubscriptionConfig>> subscribe;  // nothing: what the plugin declares
   HandlerOptions options;
   bool enabled = true;
+  int workers = 1;  // instances, the topics spread over them
+  Place workers_place = {};
   QueueConfig queue;
   RetryConfig retry;
   Duration timeout = 30s;  // of one call, or one pending answer

@@ -43,7 +43,8 @@ class Builder {
   Faces build(const Node& node) {
     const std::size_t index = entries_.size();
     entries_.push_back({node.path, node.tree.place, "", "", node.tree.kind == Tree::Kind::scalar,
-                        node.tree.null(), node.key_place});
+                        node.tree.null(), node.key_place, node.tree.kind == Tree::Kind::list,
+                        member_names(node.tree)});
     Faces faces{Tree::of_kind(node.tree.kind), Tree::of_kind(node.tree.kind)};
     if (node.tree.kind == Tree::Kind::scalar) faces = scalar(node);
     for (std::size_t i = 0; i < node.tree.items.size(); ++i) {
@@ -66,6 +67,13 @@ class Builder {
   bool good() const { return good_; }
 
  private:
+  static std::vector<std::string> member_names(const Tree& tree) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < tree.items.size(); ++i) names.push_back(std::to_string(i));
+    for (const TreeMember& member : tree.members) names.push_back(member.key);
+    return names;
+  }
+
   static std::string below(const Node& node, const std::string& key) {
     return node.path.empty() ? key : node.path + "." + key;
   }

@@ -23,6 +23,8 @@ class HandlerOptions {
     bool scalar = false;
     bool null = false;     // `file: ~`: named, but without a value
     Place key_place = {};  // of its name; of the value when it has none: an item, the whole tree
+    bool list = false;
+    std::vector<std::string> members = {};  // names of a map's values, "0", "1" ... of a list's
   };
 
   HandlerOptions() = default;  // no options

@@ -23,6 +23,8 @@ Tree write(const T& value, Range) {
   return plain(std::to_string(value));
 }
 
+Tree write(int value, Workers) { return plain(std::to_string(value)); }
+
 template <class E>
 requires requires { Words<E>::kAll; }
 Tree write(E value, Any) {

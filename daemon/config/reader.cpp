@@ -221,7 +221,7 @@ void put_in_order(std::vector<Problem>& problems, const std::vector<std::string>
 
 }  // namespace
 
-Config read_config(const fs::path& file) {
+Config read_config(const fs::path& file, std::vector<Problem>& all_problems) {
   std::vector<Problem> problems;
   const std::vector<std::string> files = config_files(file, problems);
   Tree merged;
@@ -235,6 +235,13 @@ Config read_config(const fs::path& file) {
   }
   Config config = read_tree(merged, {&problems, true, true});
   put_in_order(problems, files);
+  std::ranges::move(problems, std::back_inserter(all_problems));
+  return config;
+}
+
+Config read_config(const fs::path& file) {
+  std::vector<Problem> problems;
+  Config config = read_config(file, problems);
   if (!problems.empty()) throw StartError(std::move(problems));
   return config;
 }

@@ -11,7 +11,10 @@ namespace fastmqttd {
 // merged key by key; a scalar or a list in a later file replaces the earlier one.
 //
 // Unknown and duplicate keys, wrong types, values out of range, impossible combinations, references
-// that cannot be read and files that others could write are problems.  Throws StartError.
+// that cannot be read and files that others could write are problems.  Appends them to `problems`;
+// what is good is read all the same.
+Config read_config(const std::filesystem::path& file, std::vector<Problem>& problems);
+// The same for those who want all or nothing.  Throws StartError.
 Config read_config(const std::filesystem::path& file);
 
 }  // namespace fastmqttd

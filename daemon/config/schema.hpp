@@ -40,6 +40,11 @@ struct String {
 struct Filter {
   std::string* written;  // the filter's text with its references
 };
+struct Workers {
+  std::int64_t min;
+  std::int64_t max;
+  Place* place;  // where it stands: whether it can be had is the plugin's to say
+};
 struct Hosts {};
 struct Attempts {};     // 1 or more, or `unlimited`
 struct PluginName {};   // also of an instance
@@ -157,6 +162,7 @@ void describe(S& s, HandlerConfig& c) {
   s.key("subscribe", c.subscribe, Any{});
   s.key("options", c.options, Any{});
   s.key("enabled", c.enabled, Any{});
+  s.key("workers", c.workers, Workers{1, 64, &c.workers_place});
   s.section("queue", c.queue);
   s.section("retry", c.retry);
   s.key("timeout", c.timeout, Between{1ms, 24h});

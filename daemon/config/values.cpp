@@ -137,6 +137,12 @@ bool read(const Given& given, bool& value, Any) {
 
 bool read(const Given& given, int& value, Range range) { return read_number(given, value, range); }
 
+bool read(const Given& given, int& value, Workers workers) {
+  if (!read_number(given, value, Range{workers.min, workers.max})) return false;
+  *workers.place = given.tree.place;
+  return true;
+}
+
 bool read(const Given& given, std::uint16_t& value, Range range) {
   return read_number(given, value, range);
 }

@@ -39,6 +39,7 @@ struct Given {
 
 bool read(const Given& given, bool& value, Any);
 bool read(const Given& given, int& value, Range range);
+bool read(const Given& given, int& value, Workers workers);
 bool read(const Given& given, std::uint16_t& value, Range range);
 bool read(const Given& given, std::uint64_t& value, Range range);
 bool read(const Given& given, std::uint64_t& value, Bytes bytes);

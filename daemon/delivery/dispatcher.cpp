@@ -7,12 +7,13 @@ namespace fastmqttd {
 namespace {
 
 std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& handlers,
+                                              Outbox& outbox,
                                               const std::function<void()>& attention) {
   std::vector<std::unique_ptr<Lane>> lanes;
   std::vector<Problem> problems;
   for (const HandlerToRun& handler : handlers) {
     try {
-      lanes.push_back(std::make_unique<Lane>(handler.config, *handler.library, attention));
+      lanes.push_back(std::make_unique<Lane>(handler.config, *handler.library, outbox, attention));
     } catch (const StartError& error) {
       problems.insert(problems.end(), error.problems().begin(), error.problems().end());
     }
@@ -32,7 +33,7 @@ std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<Handle
 
 Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
                        const std::function<void()>& attention)
-    : lanes_(make_lanes(handlers, attention)),
+    : lanes_(make_lanes(handlers, outbox_, attention)),
       plan_(filters_of(handlers)),
       router_(plan_),
       refused_(plan_.subscriptions().size()),

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/delivery/lane.hpp"
+#include "daemon/delivery/outbox.hpp"
 #include "daemon/delivery/router.hpp"
 #include "daemon/delivery/subscription_plan.hpp"
 
@@ -29,6 +30,8 @@ class Dispatcher {
 
   const SubscriptionPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
+  // What the handlers publish.
+  Outbox& outbox() { return outbox_; }
   void start();
 
   // [receiving thread] True when every handler that wants the message has it.  False, and then none
@@ -60,6 +63,7 @@ class Dispatcher {
   bool sure_to_come(std::uint32_t place, const Message& message) const;
   bool names(const Message& message, std::uint32_t place) const;
 
+  Outbox outbox_;  // outlives the lanes
   std::vector<std::unique_ptr<Lane>> lanes_;
   SubscriptionPlan plan_;
   Router router_;

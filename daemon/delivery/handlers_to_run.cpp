@@ -84,6 +84,13 @@ std::vector<HandlerToRun> choose_handlers(const Config& config,
                           false});
       continue;
     }
+    if (handler.workers > 1 && (library->handler->flags & FASTMQTT_SHARDABLE) == 0) {
+      problems.push_back({handler.workers_place, "handlers." + handler.name + ".workers",
+                          "cannot be " + std::to_string(handler.workers),
+                          "1: the plugin '" + library->name + "' is not made to run several times",
+                          false});
+      continue;
+    }
     chosen.push_back(std::move(run));
   }
 

@@ -1,303 +1,76 @@
 #include "daemon/delivery/lane.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <string_view>
 
-#include "daemon/base/log.hpp"
-
 namespace fastmqttd {
-namespace {
 
-constexpr const char* kNoAnswer = "which is no answer";
-// How long answers of single calls may gather before they are settled.
-constexpr auto kSettleEvery = std::chrono::milliseconds(5);
-
-std::int64_t to_ns(TimePoint time) {
-  return std::chrono::nanoseconds(time.time_since_epoch()).count();
-}
-
-const char* result_name(fastmqtt_result result, const Settled& settled) {
-  if (settled.kind == Settled::Kind::retry) return "retry";
-  return result == FASTMQTT_REJECT ? "reject" : "dead";
-}
-
-}  // namespace
-
-Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library,
+Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox,
            std::function<void()> attention)
     : config_(config),
-      plugin_(library.name),
-      attention_(std::move(attention)),
-      state_(config),
-      // Not make_unique: only this class may turn itself into its private base.
-      instance_(new HandlerInstance(library, config_, *this)) {}
-
-Lane::~Lane() {
-  abandon();
-  if (worker_.joinable()) worker_.join();
+      room_(std::make_shared<QueueRoom>(config.queue)),
+      sender_(Outbox::make_sender(config.name, library.name, config.queue)) {
+  const Worker::Shared shared{config_, library, room_, outbox, sender_, std::move(attention)};
+  for (int place = 0; place < config_.workers; ++place)
+    workers_.push_back(std::make_unique<Worker>(shared, place));
 }
+
+Lane::~Lane() { abandon(); }
 
 void Lane::start() {
-  worker_ = std::thread([this] { run(); });
+  for (const auto& worker : workers_) worker->start();
 }
 
-bool Lane::has_room(std::size_t bytes) { return state_.lock()->queue.has_room(bytes); }
-bool Lane::has_drained() { return state_.lock()->queue.has_drained(); }
-std::size_t Lane::waiting() { return state_.lock()->queue.messages(); }
-
 bool Lane::push(const MessagePtr& message) {
-  using Kind = LaneQueue::Pushed::Kind;
-  const auto [kind, dropped] = state_.lock()->queue.push(message, Clock::now());
-  if (kind == Kind::refused) return false;
-  if (dropped > 0) {
-    dropped_ += dropped;
-    if (unreported_drops_.fetch_add(dropped) == 0) attention_();
-  }
-  if (kind == Kind::queued) changed_.notify_one();
-  return true;
+  if (workers_.size() == 1) return workers_.front()->push(message);
+  const std::size_t spread = std::hash<std::string_view>()(message->topic());
+  return workers_[spread % workers_.size()]->push(message);
 }
 
 void Lane::close() {
-  auto state = state_.lock();
-  state->closing = true;
-  state->queue.hurry();
-  state.unlock();
-  changed_.notify_one();
+  for (const auto& worker : workers_) worker->close();
 }
 
 void Lane::abandon() {
-  // Under the lock, so that the worker cannot miss it between its look and its wait.
-  auto state = state_.lock();
-  abandoned_ = true;
-  state.unlock();
-  changed_.notify_one();
+  for (const auto& worker : workers_) worker->abandon();
+}
+
+bool Lane::finished() const {
+  return std::ranges::all_of(workers_, [](const auto& worker) { return worker->finished(); });
 }
 
 std::optional<Lane::Stuck> Lane::stuck(TimePoint now) {
-  auto state = state_.lock();
-  const TimePoint began = call_began_;
-  const std::size_t handling = handling_;
-  if (began == TimePoint() || now - began <= config_.timeout) return std::nullopt;
-  const auto since = std::chrono::duration_cast<Duration>(now - began);
-  if (handling >= state->batch.size()) return Stuck{"", since};  // in on_wake()
-  const MessagePtr& message = state->batch[handling].message;
-  return Stuck{message ? std::string(message->topic()) : std::string(), since};
+  std::optional<Stuck> longest;
+  for (const auto& worker : workers_)
+    if (auto stuck = worker->stuck(now); stuck && (!longest || stuck->since > longest->since))
+      longest = std::move(stuck);
+  return longest;
 }
 
-Lane::Counts Lane::counts() const { return {ok_, retry_, reject_, dead_, dropped_}; }
-
-void Lane::complete(std::uint64_t delivery_id, fastmqtt_result result) {
-  Reports reports;
-  auto state = state_.lock();
-  if (auto settled = state->queue.complete(delivery_id, result, Clock::now()))
-    note(std::move(settled->first), result, settled->second, reports);
-  state.unlock();
-  changed_.notify_one();
-  log(reports);
-}
-
-void Lane::wake_at(std::int64_t when_ns) {
-  const auto when = std::chrono::duration_cast<Clock::duration>(std::chrono::nanoseconds(when_ns));
-  state_.lock()->alarm = when_ns == 0 ? Clock::now() : TimePoint(when);
-  changed_.notify_one();
-}
-
-void Lane::run() {
-  ::pthread_setname_np(::pthread_self(), config_.name.substr(0, 15).c_str());
-  {
-    auto state = state_.lock();
-    while (wait_for_work(state)) {
-      ring_alarm(state);
-      hand_over(state);
-    }
+Lane::Counts Lane::counts() const {
+  Counts sum;
+  for (const auto& worker : workers_) {
+    const Counts one = worker->counts();
+    sum.ok += one.ok;
+    sum.retry += one.retry;
+    sum.reject += one.reject;
+    sum.dead += one.dead;
+    sum.dropped += one.dropped;
   }
-  finished_ = true;
-  attention_();
+  return sum;
 }
 
-// False when there is nothing left to do, ever.
-bool Lane::wait_for_work(LockedState& state) {
-  while (!abandoned_) {
-    const TimePoint now = Clock::now();
-    if (auto expired = state->queue.expire(now); !expired.empty()) {
-      Reports reports;
-      for (auto& [delivery, settled] : expired)
-        note(std::move(delivery), FASTMQTT_RETRY, settled, reports);
-      state.unlock();
-      log::warning("{}: no answer for {} pending messages within {}", config_.name, expired.size(),
-                   format_duration(config_.timeout));
-      log(reports);
-      state.relock();
-      continue;
-    }
-    if (state->closing && state->queue.messages() == 0) return false;
-    if (state->queue.has_ready(now) || (state->alarm && *state->alarm <= now)) return true;
-    std::optional<TimePoint> next = state->queue.next_event();
-    if (state->alarm) next = next ? std::min(*next, *state->alarm) : *state->alarm;
-    if (next)
-      state.wait_until(changed_, *next);
-    else
-      state.wait(changed_);
-  }
-  return false;
+std::map<std::string, std::uint64_t> Lane::handler_counters() const {
+  std::map<std::string, std::uint64_t> sum;
+  for (const auto& worker : workers_)
+    for (const auto& [name, value] : worker->handler_counters()) sum[name] += value;
+  return sum;
 }
 
-void Lane::ring_alarm(LockedState& state) {
-  if (!state->alarm || *state->alarm > Clock::now()) return;
-  state->alarm.reset();
-  handling_ = state->batch.size();
-  state.unlock();
-  call_began_ = Clock::now();
-  instance_->on_wake();
-  call_began_ = TimePoint();
-  state.relock();
-}
-
-void Lane::hand_over(LockedState& state) {
-  const TimePoint now = Clock::now();
-  state->batch.clear();
-  state->queue.take(FASTMQTT_MAX_BATCH, now, state->batch);
-  const std::size_t count = state->batch.size();
-  if (count == 0) return;
-
-  if (!views_ || views_.use_count() > 1) views_ = std::make_shared<Views>();
-  views_->clear();
-  view_list_.clear();
-  for (const Delivery& delivery : state->batch) {
-    fastmqtt_message& view = views_->emplace_back(delivery.message->view());
-    view.id = delivery.id;
-    view.attempt = delivery.attempt;
-  }
-  for (const fastmqtt_message& view : *views_) view_list_.push_back(&view);
-  results_.resize(count);
-  tried_.assign(count, false);
-
-  state.unlock();
-  if (instance_->takes_batches()) {
-    call(0, count);
-    settle_and_log(state, 0, count);
-  } else {
-    hand_over_one_by_one(state);
-  }
-  state.relock();
-}
-
-// Once a message does not settle, the later ones of its topic in this batch are left untried.
-void Lane::hand_over_one_by_one(LockedState& state) {
-  const std::size_t count = view_list_.size();
-  std::vector<std::string_view> held_topics;
-  const auto topic_of = [this](std::size_t i) {
-    return std::string_view((*views_)[i].topic.data, (*views_)[i].topic.size);
-  };
-  std::size_t settled = 0;
-  TimePoint last_settled = Clock::now();
-  for (std::size_t i = 0; i < count && !abandoned_; ++i) {
-    if (!held_topics.empty() && std::ranges::find(held_topics, topic_of(i)) != held_topics.end())
-      continue;
-    call(i, 1);
-    if (results_[i] != FASTMQTT_OK && results_[i] != FASTMQTT_REJECT)
-      held_topics.push_back(topic_of(i));
-    if (Clock::now() - last_settled < kSettleEvery) continue;
-    settle_and_log(state, settled, i + 1);
-    settled = i + 1;
-    last_settled = Clock::now();
-  }
-  settle_and_log(state, settled, count);
-}
-
-// Without the lock: the handler's own time.
-void Lane::call(std::size_t first, std::size_t count) {
-  const TimePoint began = Clock::now();
-  for (std::size_t i = first; i < first + count; ++i)
-    (*views_)[i].deadline_ns = to_ns(began + config_.timeout);
-  handling_ = first;
-  call_began_ = began;
-  instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
-  call_began_ = TimePoint();
-  for (std::size_t i = first; i < first + count; ++i) tried_[i] = true;
-}
-
-// Comes and goes without the lock.
-void Lane::settle_and_log(LockedState& state, std::size_t first, std::size_t last) {
-  state.relock();
-  const Reports reports = settle(state, first, last);
-  state.unlock();
-  log(reports);
-}
-
-Lane::Reports Lane::settle(LockedState& state, std::size_t first, std::size_t last) {
-  Reports reports;
-  const TimePoint now = Clock::now();
-  for (std::size_t i = first; i < last; ++i) {
-    Delivery delivery = std::move(state->batch[i]);
-    if (!tried_[i]) {
-      state->queue.give_back(std::move(delivery));
-      continue;
-    }
-    if (results_[i] == FASTMQTT_OK) {
-      state->queue.settle(std::move(delivery), FASTMQTT_OK, now);
-      ++ok_;
-      continue;
-    }
-    if (results_[i] < FASTMQTT_OK || results_[i] > FASTMQTT_PENDING)
-      reports.push_back({delivery, results_[i], {Settled::Kind::pending, {}, kNoAnswer}});
-    if (results_[i] == FASTMQTT_PENDING) {
-      delivery.deadline = TimePoint(std::chrono::nanoseconds((*views_)[i].deadline_ns));
-      delivery.view = views_;
-    }
-    const Settled settled = state->queue.settle(delivery, results_[i], now);
-    if (settled.kind != Settled::Kind::pending)
-      note(std::move(delivery), results_[i], settled, reports);
-  }
-  return reports;
-}
-
-// Counts an answer, under the lock; what the operator should hear of is logged later, without it.
-void Lane::note(Delivery delivery, fastmqtt_result result, const Settled& settled,
-                Reports& reports) {
-  switch (settled.kind) {
-    case Settled::Kind::pending: return;
-    case Settled::Kind::done: ++ok_; break;
-    case Settled::Kind::retry: ++retry_; break;
-    case Settled::Kind::dead:
-      ++dead_;
-      attention_();
-      ++(result == FASTMQTT_REJECT ? reject_ : retry_);
-      break;
-  }
-  reports.push_back({std::move(delivery), result, settled});
-}
-
-void Lane::log(const Reports& reports) const {
-  for (const auto& [delivery, result, settled] : reports) {
-    const std::string_view topic = delivery.message->topic();
-    log::Level level = log::Level::debug;
-    std::string text;
-    if (settled.kind == Settled::Kind::done) {
-      continue;
-    } else if (settled.reason == kNoAnswer) {
-      level = log::Level::error;
-      text = fmt::format("{}: answered {}, {}, taken as retry", config_.name, result, kNoAnswer);
-    } else if (settled.kind == Settled::Kind::retry) {
-      // The first attempt is news; the others are to be expected.
-      if (delivery.attempt == 1) level = log::Level::warning;
-      text = fmt::format("{}: will try again in {}: {} (attempt {})", config_.name,
-                         format_roughly(settled.pause), log::shown_topic(topic), delivery.attempt);
-    } else {
-      level = log::Level::error;
-      text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", config_.name,
-                         log::shown_topic(topic), settled.reason, delivery.attempt);
-    }
-    log::write(level, text,
-               {{"MQTT_HANDLER", config_.name},
-                {"MQTT_PLUGIN", plugin_},
-                {"MQTT_TOPIC", topic},
-                {"MQTT_QOS", std::to_string(delivery.message->qos())},
-                {"MQTT_RESULT", result_name(result, settled)},
-                {"MQTT_ATTEMPT", std::to_string(delivery.attempt)}});
-  }
+std::uint64_t Lane::take_unreported_drops() {
+  std::uint64_t drops = 0;
+  for (const auto& worker : workers_) drops += worker->take_unreported_drops();
+  return drops;
 }
 
 }  // namespace fastmqttd

@@ -1,120 +1,60 @@
-// One handler at work: its queue, its instance, and the one thread that calls it.
+// One handler: its workers, over which the topics are spread, so that a topic stays in order.
 //
-// push() comes from the thread that receives and never waits for the handler; the handler's
-// requests come from any thread; everything else from the main thread.
+// push() comes from the thread that receives and never waits for the handler; the rest from main.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "daemon/base/guarded.hpp"
-#include "daemon/config/config.hpp"
-#include "daemon/delivery/lane_queue.hpp"
-#include "daemon/plugin/handler_instance.hpp"
-#include "daemon/plugin/handler_library.hpp"
+#include "daemon/delivery/worker.hpp"
 
 namespace fastmqttd {
 
-class Lane : private HandlerRequests {
+class Lane {
  public:
-  // Answers by kind, since the start.
-  struct Counts {
-    std::uint64_t ok = 0;
-    std::uint64_t retry = 0;
-    std::uint64_t reject = 0;
-    std::uint64_t dead = 0;     // given up: rejected, retries used up, too old
-    std::uint64_t dropped = 0;  // QoS 0, queue full
-  };
-  // A call into the handler that takes longer than its timeout.
-  struct Stuck {
-    std::string topic;
-    Duration since{};
-  };
+  using Counts = Worker::Counts;
+  using Stuck = Worker::Stuck;
 
-  // Makes the instance; throws StartError.  The thread starts with start().  `library` must
-  // outlive the lane.  `attention` is called, from any thread, when main should have a look:
-  // messages were dropped or given up, or the lane has finished after close().
-  Lane(const HandlerConfig& config, const HandlerLibrary& library, std::function<void()> attention);
-  // Abandons what waits and joins the thread: a call that never returns must be stuck() no more.
-  ~Lane() override;
+  // Makes the instances; throws StartError.  `library` and `outbox` must outlive the lane.
+  // `attention`: see Worker::Shared.
+  Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox,
+       std::function<void()> attention);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
 
   const HandlerConfig& config() const { return config_; }
   const std::string& name() const { return config_.name; }
 
   void start();
-  bool has_room(std::size_t bytes);
-  bool has_drained();
+  bool has_room(std::size_t bytes) const { return room_->fits(bytes); }
+  bool has_drained() const { return room_->has_drained(); }
   // False when a message of QoS 1 or 2 finds no room.
   bool push(const MessagePtr& message);
 
   // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
-  // Stops after the call at hand, whatever waits.
+  // Stops after the calls at hand, whatever waits.
   void abandon();
-  bool finished() const { return finished_; }
+  bool finished() const;
+  // The call that has been stuck for the longest time.
   std::optional<Stuck> stuck(TimePoint now);
   Counts counts() const;
-  std::map<std::string, std::uint64_t> handler_counters() const { return instance_->counters(); }
-  std::size_t waiting();
+  Outbox::Counts publish_counts() const { return Outbox::counts(sender_); }
+  std::map<std::string, std::uint64_t> handler_counters() const;
+  std::size_t waiting() const { return room_->messages(); }
   // The drops since the last call.
-  std::uint64_t take_unreported_drops() { return unreported_drops_.exchange(0); }
+  std::uint64_t take_unreported_drops();
 
  private:
-  struct State {
-    State(const HandlerConfig& config) : queue(config.queue, config.retry, config.timeout) {}
-    LaneQueue queue;
-    std::vector<Delivery> batch;  // what the worker is busy with; changed under the lock only
-    std::optional<TimePoint> alarm;
-    bool closing = false;
-  };
-  using LockedState = Guarded<State>::Locked;
-
-  void complete(std::uint64_t delivery_id, fastmqtt_result result) override;
-  void wake_at(std::int64_t when_ns) override;
-
-  // A delivery whose answer the operator should hear of.
-  struct Report {
-    Delivery delivery;
-    fastmqtt_result result;
-    Settled settled;
-  };
-  using Reports = std::vector<Report>;
-
-  void run();
-  bool wait_for_work(LockedState& state);
-  void ring_alarm(LockedState& state);
-  void hand_over(LockedState& state);
-  void hand_over_one_by_one(LockedState& state);
-  void call(std::size_t first, std::size_t count);
-  void settle_and_log(LockedState& state, std::size_t first, std::size_t last);
-  Reports settle(LockedState& state, std::size_t first, std::size_t last);
-  void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Reports& reports);
-  void log(const Reports& reports) const;
-
   const HandlerConfig config_;
-  const std::string plugin_;
-  std::function<void()> attention_;
-  std::condition_variable changed_;
-  Guarded<State> state_;
-  std::unique_ptr<HandlerInstance> instance_;
-  using Views = std::vector<fastmqtt_message>;
-  std::shared_ptr<Views> views_;  // of the batch; the worker's own, kept by pending deliveries too
-  std::vector<const fastmqtt_message*> view_list_;  // the worker's own
-  std::vector<fastmqtt_result> results_;            // the worker's own
-  std::vector<bool> tried_;  // of the batch, handed to the handler; the worker's own
-  std::atomic<TimePoint> call_began_{TimePoint()};  // the epoch while no call is running
-  std::atomic<std::size_t> handling_{0};            // the first of the batch in that call
-  std::atomic<bool> abandoned_{false};
-  std::atomic<bool> finished_{false};
-  std::atomic<std::uint64_t> ok_{0}, retry_{0}, reject_{0}, dead_{0}, dropped_{0};
-  std::atomic<std::uint64_t> unreported_drops_{0};
-  std::thread worker_;
+  const std::shared_ptr<QueueRoom> room_;
+  const Outbox::SenderPtr sender_;
+  std::vector<std::unique_ptr<Worker>> workers_;
 };
 
 }  // namespace fastmqttd

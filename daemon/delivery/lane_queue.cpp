@@ -13,27 +13,24 @@ void insert(std::deque<Delivery>& deliveries, Delivery delivery) {
 
 }  // namespace
 
-LaneQueue::LaneQueue(const QueueConfig& limits, const RetryConfig& retry, Duration timeout)
-    : limits_(limits), retry_(retry), timeout_(timeout) {}
-
-bool LaneQueue::full(std::size_t bytes) const {
-  return messages_ > 0 && (messages_ >= limits_.messages || bytes_ + bytes > limits_.size);
-}
-
-bool LaneQueue::has_room(std::size_t bytes) const { return !full(bytes); }
-
-bool LaneQueue::has_drained() const {
-  return messages_ == 0 || (messages_ * 5 < limits_.messages * 4 && bytes_ * 5 < limits_.size * 4);
-}
+LaneQueue::LaneQueue(WhenFull when_full, const RetryConfig& retry, Duration timeout,
+                     std::shared_ptr<QueueRoom> room, std::uint64_t first_id)
+    : when_full_(when_full),
+      retry_(retry),
+      timeout_(timeout),
+      room_(std::move(room)),
+      next_id_(first_id),
+      handling_from_(first_id) {}
 
 LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
   const std::size_t bytes = message->memory_bytes();
   std::size_t dropped = 0;
-  if (full(bytes)) {
+  if (!room_->fits(bytes)) {
     if (message->qos() > 0) return {Pushed::Kind::refused, 0};
-    dropped = limits_.when_full == WhenFull::drop_oldest ? drop_oldest(bytes) : 0;
+    dropped = when_full_ == WhenFull::drop_oldest ? drop_oldest(bytes) : 0;
     if (dropped == 0) return {Pushed::Kind::dropped, 1};
   }
+  room_->add(bytes);
   ++messages_;
   bytes_ += bytes;
   Delivery delivery;
@@ -47,12 +44,9 @@ LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
 
 // Makes room for so many bytes, or drops nothing.
 std::size_t LaneQueue::drop_oldest(std::size_t bytes) {
-  const bool enough =
-      messages_ == ready_qos0_ || (messages_ - ready_qos0_ < limits_.messages &&
-                                   bytes_ - ready_qos0_bytes_ + bytes <= limits_.size);
-  if (!enough) return 0;
+  if (!room_->fits(bytes, ready_qos0_, ready_qos0_bytes_)) return 0;
   std::size_t dropped = 0;
-  for (auto at = ready_.begin(); full(bytes) && at != ready_.end();) {
+  for (auto at = ready_.begin(); !room_->fits(bytes) && at != ready_.end();) {
     if (at->message->qos() > 0) {
       ++at;
       continue;
@@ -260,6 +254,7 @@ void LaneQueue::let_go(const Delivery& delivery) {
 }
 
 void LaneQueue::forget(const Delivery& delivery) {
+  room_->remove(delivery.message->memory_bytes());
   --messages_;
   bytes_ -= delivery.message->memory_bytes();
 }

@@ -5,9 +5,11 @@
 // no others.  Not thread-safe; the lane keeps it under its lock.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -40,6 +42,39 @@ struct Settled {
   const char* reason = nullptr;  // of a dead letter
 };
 
+// How much may wait for one handler, in all its queues together.  Any thread; only the one that
+// receives adds, so the room that it finds stays.
+class QueueRoom {
+ public:
+  explicit QueueRoom(const QueueConfig& limits) : limits_(limits) {}
+
+  // Whether one more message fits, if so much were gone.  When nothing waits one of any size does.
+  bool fits(std::size_t bytes, std::size_t less_messages = 0, std::size_t less_bytes = 0) const {
+    const std::size_t messages = messages_ - less_messages;
+    return messages == 0 ||
+           (messages < limits_.messages && bytes_ - less_bytes + bytes <= limits_.size);
+  }
+  // Below four fifths of the limits: worth coming back after a refusal.
+  bool has_drained() const {
+    return messages_ == 0 ||
+           (messages_ * 5 < limits_.messages * 4 && bytes_ * 5 < limits_.size * 4);
+  }
+  std::size_t messages() const { return messages_; }
+  void add(std::size_t bytes) {
+    ++messages_;
+    bytes_ += bytes;
+  }
+  void remove(std::size_t bytes) {
+    --messages_;
+    bytes_ -= bytes;
+  }
+
+ private:
+  const QueueConfig limits_;
+  std::atomic<std::size_t> messages_{0};
+  std::atomic<std::size_t> bytes_{0};
+};
+
 class LaneQueue {
  public:
   struct Pushed {
@@ -49,12 +84,10 @@ class LaneQueue {
     bool operator==(const Pushed&) const = default;
   };
 
-  LaneQueue(const QueueConfig& limits, const RetryConfig& retry, Duration timeout);
+  // `room` may be shared with other queues.  Deliveries are numbered from `first_id` on.
+  LaneQueue(WhenFull when_full, const RetryConfig& retry, Duration timeout,
+            std::shared_ptr<QueueRoom> room, std::uint64_t first_id = 1);
 
-  // Whether push would take a message of QoS 1 or 2.  An empty queue takes one of any size.
-  bool has_room(std::size_t bytes) const;
-  // Below four fifths of its limits: worth coming back after a refusal.
-  bool has_drained() const;
   // QoS 1 and 2 are refused when there is no room; QoS 0 is dropped as the config says.  Nothing is
   // dropped to make room that would not suffice.
   Pushed push(MessagePtr message, TimePoint now);
@@ -92,7 +125,6 @@ class LaneQueue {
   };
   using HeldTopics = std::unordered_map<std::string, Held>;
 
-  bool full(std::size_t bytes) const;
   void take_due(std::size_t max, TimePoint now, std::vector<Delivery>& batch);
   void hand_over(Delivery delivery, std::vector<Delivery>& batch);
   HeldTopics::iterator hold(const Delivery& delivery);
@@ -106,17 +138,18 @@ class LaneQueue {
   void enters_ready(const Delivery& delivery);
   void leaves_ready(const Delivery& delivery);
 
-  const QueueConfig limits_;
+  const WhenFull when_full_;
   const RetryPolicy retry_;
   const Duration timeout_;
+  const std::shared_ptr<QueueRoom> room_;
   std::deque<Delivery> ready_;  // never failed, topic perhaps held
   HeldTopics held_;
   std::multimap<TimePoint, std::string> due_;  // the held topics whose turn comes at a time
   std::map<std::uint64_t, Delivery> pending_;
   std::map<std::uint64_t, fastmqtt_result> early_answers_;
   std::uint64_t next_sequence_ = 1;
-  std::uint64_t next_id_ = 1;
-  std::uint64_t handling_from_ = 1;  // ids from here on may still be in the handler's hands
+  std::uint64_t next_id_;
+  std::uint64_t handling_from_;  // ids from here on may still be in the handler's hands
   std::size_t messages_ = 0;
   std::size_t bytes_ = 0;
   std::size_t ready_qos0_ = 0;  // in ready_

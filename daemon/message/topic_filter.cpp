@@ -2,45 +2,18 @@
 
 #include <stdexcept>
 
+#include "daemon/base/utf8.hpp"
+
 namespace fastmqttd {
 namespace {
 
 constexpr std::string_view kSharePrefix = "$share/";
 
-// The length of the well-formed UTF-8 sequence at the start of `text`, 0 if there is none
-// (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF).
-std::size_t utf8_sequence(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  const auto tail = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return tail(1) ? 2 : 0;
-  if ((first & 0xF0) == 0xE0) {
-    if (first == 0xE0 && byte(1) < 0xA0) return 0;
-    if (first == 0xED && byte(1) > 0x9F) return 0;
-    return tail(1) && tail(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    if (first == 0xF0 && byte(1) < 0x90) return 0;
-    if (first == 0xF4 && byte(1) > 0x8F) return 0;
-    return tail(1) && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
-}
-
 // What names and filters have in common [MQTT-4.7.3-1..3, MQTT-1.5.4-1..2].
 std::string common_error(std::string_view text, const char* kind) {
   if (text.empty()) return std::string("a topic ") + kind + " has at least one character";
-  if (text.size() > kMaxTopicBytes)
-    return std::string("a topic ") + kind + " has at most 65535 bytes";
-  for (std::size_t i = 0; i < text.size();) {
-    if (text[i] == '\0') return std::string("a topic ") + kind + " has no null character";
-    const std::size_t length = utf8_sequence(text.substr(i));
-    if (length == 0) return std::string("a topic ") + kind + " is UTF-8 text";
-    i += length;
-  }
+  if (const char* error = mqtt_string_error(text))
+    return std::string("a topic ") + kind + " " + error;
   return {};
 }
 

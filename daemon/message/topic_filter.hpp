@@ -7,9 +7,6 @@
 
 namespace fastmqttd {
 
-// The longest topic name or filter: an MQTT UTF-8 string counts its bytes in 16 bits [MQTT-1.5.4].
-inline constexpr std::size_t kMaxTopicBytes = 65535;
-
 // Why `text` is no topic name or filter, in words for the operator; empty when it is one.
 std::string topic_name_error(std::string_view text);
 std::string topic_filter_error(std::string_view text);

@@ -17,7 +17,8 @@ constexpr auto kReadyLimit = 30s;      // a broker that says nothing is no reaso
 constexpr auto kStatusInterval = 10s;  // at least this often
 constexpr auto kStatusPause = 500ms;   // and not more often than this
 constexpr auto kReports = 10s;         // of losses, at most this often
-constexpr auto kStopSlack = 10s;       // beyond shutdown_timeout, for systemd
+constexpr auto kIdlePoll = 10ms;
+constexpr auto kStopSlack = 10s;  // beyond shutdown_timeout, for systemd
 
 std::string describe(const SessionState& session) {
   switch (session.phase) {
@@ -83,15 +84,29 @@ void Supervisor::stop(int signal) {
     ::raise(signal);
   }
   stopping_ = true;
+  stop_began_ = Clock::now();
   log::info("stopping: {} messages to be handled, within {}", dispatcher_.waiting(),
             format_duration(shutdown_timeout_));
   const auto allowed = std::chrono::microseconds(shutdown_timeout_ + kStopSlack).count();
   notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(allowed));
-  session_.stop();
   loop_.once_after(shutdown_timeout_, [this] { give_up(); });
+  send_what_is_published();
+}
+
+// What handlers make of their last messages needs the connection: with publishers among them it
+// stays, for half of the time at most, until for once nothing waits.
+void Supervisor::send_what_is_published() {
+  const bool idle = dispatcher_.waiting() == 0 && dispatcher_.outbox().waiting() == 0;
+  const bool connected = session_.state().phase == Phase::connected;
+  if (!idle && connected && dispatcher_.outbox().used() &&
+      Clock::now() - stop_began_ < shutdown_timeout_ / 2)
+    loop_.once_after(kIdlePoll, [this] { send_what_is_published(); });
+  else
+    session_.stop();
 }
 
 void Supervisor::give_up() {
+  session_.stop();
   dispatcher_.abandon();
   for (const auto& lane : dispatcher_.lanes())
     if (const std::size_t left = lane->waiting(); left > 0)
@@ -169,6 +184,8 @@ void Supervisor::send_status() {
   std::string status = fmt::format("{}{}; {} handlers, {} messages waiting, {} given up",
                                    stopping_ ? "stopping: " : "", describe(session_.state()),
                                    dispatcher_.lanes().size(), dispatcher_.waiting(), dead);
+  if (const std::size_t unsent = dispatcher_.outbox().waiting(); unsent > 0)
+    status += fmt::format(", {} to be published", unsent);
   // sd_notify takes a line a variable, and the reason may quote the broker.
   std::ranges::replace_if(
       status, [](unsigned char c) { return c < 0x20; }, ' ');

@@ -24,6 +24,7 @@ class Supervisor {
  private:
   void become_ready();
   void stop(int signal);
+  void send_what_is_published();
   void give_up();
   void tick();
   void report_losses();
@@ -39,6 +40,7 @@ class Supervisor {
   bool watched_ = false;  // by systemd's watchdog
   bool ready_ = false;
   bool stopping_ = false;
+  TimePoint stop_began_{};
   bool closed_ = false;        // the dispatcher, after the session has stopped
   bool report_timer_ = false;  // the next report is due when it rings
   std::set<std::string> known_stuck_;

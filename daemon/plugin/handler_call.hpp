@@ -8,11 +8,15 @@ namespace fastmqttd {
 // Around every call into a plugin.  `name`, of the handler or the file, must live as long.
 class HandlerCall {
  public:
-  enum class Kind { at_work, starting };
+  enum class Kind {
+    at_work,
+    starting,
+    on_trial,  // the same, but in another process
+  };
 
   explicit HandlerCall(const char* name, Kind kind = Kind::at_work)
-      : name_(kind == Kind::starting ? name : nullptr), before_(current_name) {
-    current_name = name;
+      : name_(kind != Kind::at_work ? name : nullptr), before_(current_name) {
+    if (kind != Kind::on_trial) current_name = name;
     if (name_) starting_name = name_;
   }
   ~HandlerCall() {

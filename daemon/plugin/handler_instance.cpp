@@ -5,6 +5,7 @@
 #include "daemon/base/log.hpp"
 #include "daemon/base/nearest.hpp"
 #include "daemon/base/units.hpp"
+#include "daemon/message/publication.hpp"
 #include "daemon/plugin/handler_call.hpp"
 
 namespace fastmqttd {
@@ -22,6 +23,11 @@ std::int32_t lowest_enabled_level() {
   for (std::int32_t level = FASTMQTT_DEBUG; level < FASTMQTT_ERROR; ++level)
     if (log::enabled(to_level(level))) return level;
   return FASTMQTT_ERROR;
+}
+
+bool is_counter_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == name.npos;
 }
 
 }  // namespace
@@ -45,42 +51,48 @@ HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerCon
                            "handlers." + config.name, "the handler does not start",
                            last_error_.empty() ? "it gave no reason" : last_error_, false});
   }
-  if (object_ && !problems_.empty()) library.handler->destroy(object_);
+  if (object_ && !problems_.empty()) destroy();
   if (!problems_.empty()) throw StartError(problems_);
   creating_ = false;
   if (!last_error_.empty()) log(FASTMQTT_ERROR, last_error_, nullptr);  // it started all the same
 }
 
 HandlerInstance::~HandlerInstance() {
+  if (object_) destroy();
+}
+
+void HandlerInstance::destroy() noexcept {
   const HandlerCall call(config_.name.c_str());
-  if (object_) library_.handler->destroy(object_);
+  guard(nullptr, [this] { library_.handler->destroy(object_); });
+}
+
+// What a plugin without the glue throws ends here.  False when it did.
+template <class Call>
+bool HandlerInstance::guard(const fastmqtt_message* about, Call&& call) noexcept {
+  try {
+    call();
+    return true;
+  } catch (const std::exception& e) {
+    log(FASTMQTT_ERROR, std::string("exception: ") + e.what(), about);
+  } catch (...) {
+    log(FASTMQTT_ERROR, "unknown exception", about);
+  }
+  return false;
 }
 
 void HandlerInstance::on_messages(const fastmqtt_message* const* messages, std::size_t count,
                                   fastmqtt_result* results) noexcept {
   const HandlerCall call(config_.name.c_str());
   std::fill_n(results, count, static_cast<fastmqtt_result>(FASTMQTT_OK));
-  try {
-    library_.handler->on_messages(object_, messages, count, results);
-    return;
-  } catch (const std::exception& e) {
-    log(FASTMQTT_ERROR, std::string("exception: ") + e.what(), messages[0]);
-  } catch (...) {
-    log(FASTMQTT_ERROR, "unknown exception", messages[0]);
-  }
-  std::fill_n(results, count, static_cast<fastmqtt_result>(FASTMQTT_RETRY));
+  const bool done =
+      guard(messages[0], [&] { library_.handler->on_messages(object_, messages, count, results); });
+  if (!done) std::fill_n(results, count, static_cast<fastmqtt_result>(FASTMQTT_RETRY));
 }
 
 void HandlerInstance::on_wake() noexcept {
   if (!library_.handler->on_wake) return;
   const HandlerCall call(config_.name.c_str());
-  try {
-    library_.handler->on_wake(object_);
-  } catch (const std::exception& e) {
-    log(FASTMQTT_ERROR, std::string("exception: ") + e.what(), nullptr);
-  } catch (...) {
-    log(FASTMQTT_ERROR, "unknown exception", nullptr);
-  }
+  guard(nullptr, [this] { library_.handler->on_wake(object_); });
 }
 
 std::map<std::string, std::uint64_t> HandlerInstance::counters() const {
@@ -100,12 +112,16 @@ void HandlerInstance::fill_host_table() {
   fastmqtt_host& table = host_.table;
   table.size = sizeof table;
   table.log_level = lowest_enabled_level();
+  table.name = config_.name.c_str();
   table.log = [](const fastmqtt_host* host, std::int32_t level, fastmqtt_view text) {
     self(host).log(level, text_of(text), nullptr);
   };
   table.log_message = [](const fastmqtt_host* host, std::int32_t level, fastmqtt_view text,
                          const fastmqtt_message* about) {
     self(host).log(level, text_of(text), about);
+  };
+  table.publish = [](const fastmqtt_host* host, const fastmqtt_message* message) {
+    return self(host).publish(message);
   };
   table.complete = [](const fastmqtt_host* host, std::uint64_t id, fastmqtt_result result) {
     self(host).requests_.complete(id, result);
@@ -116,9 +132,14 @@ void HandlerInstance::fill_host_table() {
   table.wake_at = [](const fastmqtt_host* host, std::int64_t when_ns) {
     self(host).requests_.wake_at(when_ns);
   };
-  table.config = [](const fastmqtt_host* host, const char* path) -> fastmqtt_view {
-    const HandlerOptions::Entry* entry = self(host).config_.options.find(path);
-    return entry ? fastmqtt_view{entry->text.data(), entry->text.size()} : fastmqtt_view{};
+  table.config = [](const fastmqtt_host* host, const char* path) {
+    return self(host).config(path);
+  };
+  table.config_kind = [](const fastmqtt_host* host, const char* path, std::size_t* members) {
+    return self(host).config_kind(path, members);
+  };
+  table.config_name = [](const fastmqtt_host* host, const char* path, std::size_t member) {
+    return self(host).config_name(path, member);
   };
   table.config_error = [](const fastmqtt_host* host, const char* path, fastmqtt_view what) {
     self(host).config_error(path, text_of(what));
@@ -172,6 +193,41 @@ void HandlerInstance::log(std::int32_t level, std::string_view text,
        {"MQTT_ATTEMPT", std::to_string(about->attempt)}});
 }
 
+fastmqtt_result HandlerInstance::publish(const fastmqtt_message* message) noexcept {
+  try {
+    const std::string error = message ? publication_error(*message) : "there is no message";
+    if (error.empty())
+      return requests_.publish(copy_publication(*message)) ? FASTMQTT_OK : FASTMQTT_RETRY;
+    const bool named =
+        message && message->topic.data && FASTMQTT_HAS(fastmqtt_message, message, topic);
+    const std::string topic = named ? log::shown_topic(text_of(message->topic)) : "no topic";
+    log(FASTMQTT_WARNING, "cannot publish to " + topic + ": " + error, nullptr);
+    return FASTMQTT_REJECT;
+  } catch (const std::exception& e) {  // out of memory: perhaps not for ever
+    log(FASTMQTT_WARNING, std::string("cannot publish: ") + e.what(), nullptr);
+    return FASTMQTT_RETRY;
+  }
+}
+
+fastmqtt_view HandlerInstance::config(std::string_view path) const {
+  const HandlerOptions::Entry* entry = config_.options.find(path);
+  return entry ? fastmqtt_view{entry->text.data(), entry->text.size()} : fastmqtt_view{};
+}
+
+std::int32_t HandlerInstance::config_kind(std::string_view path, std::size_t* members) const {
+  const HandlerOptions::Entry* entry = config_.options.find(path);
+  if (members) *members = entry ? entry->members.size() : 0;
+  if (!entry) return FASTMQTT_ABSENT;
+  if (entry->scalar) return FASTMQTT_SCALAR;
+  return entry->list ? FASTMQTT_LIST : FASTMQTT_MAP;
+}
+
+fastmqtt_view HandlerInstance::config_name(std::string_view path, std::size_t member) const {
+  const HandlerOptions::Entry* entry = config_.options.find(path);
+  if (!entry || member >= entry->members.size()) return {};
+  return {entry->members[member].data(), entry->members[member].size()};
+}
+
 void HandlerInstance::config_error(std::string_view path, std::string_view what) {
   if (!in_create()) {
     log(FASTMQTT_ERROR, "option " + std::string(path) + ": " + std::string(what), nullptr);
@@ -188,6 +244,12 @@ void HandlerInstance::config_error(std::string_view path, std::string_view what)
 }
 
 std::uint32_t HandlerInstance::add_counter(const char* name) {
+  if (!is_counter_name(name)) {
+    log(FASTMQTT_WARNING,
+        fmt::format("'{}' is no name for a counter: 1 to 64 of a-z, 0-9 and '_', ignoring", name),
+        nullptr);
+    return kMaxCounters;
+  }
   auto names = counter_names_.lock();
   const auto found = std::ranges::find(*names, std::string_view(name));
   const auto index = static_cast<std::uint32_t>(found - names->begin());

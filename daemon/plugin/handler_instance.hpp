@@ -16,6 +16,7 @@
 #include "daemon/base/error.hpp"
 #include "daemon/base/guarded.hpp"
 #include "daemon/config/config.hpp"
+#include "daemon/message/message.hpp"
 #include "daemon/plugin/handler_library.hpp"
 #include "fastmqtt/handler.h"
 
@@ -27,6 +28,7 @@ class HandlerRequests {
   virtual ~HandlerRequests() = default;
   virtual void complete(std::uint64_t delivery_id, fastmqtt_result result) = 0;
   virtual void wake_at(std::int64_t when_ns) = 0;  // CLOCK_MONOTONIC; 0: at once
+  virtual bool publish(MessagePtr message) = 0;    // well-formed; false when there is no room
 };
 
 class HandlerInstance {
@@ -63,11 +65,18 @@ class HandlerInstance {
   static HandlerInstance& self(const fastmqtt_host* host);
 
   void fill_host_table();
+  template <class Call>
+  bool guard(const fastmqtt_message* about, Call&& call) noexcept;
   // Whether this is the thread of create(), within it.
   bool in_create() const { return creating_ && std::this_thread::get_id() == creator_; }
   void check_option_names(std::vector<Problem>& problems) const;
   void log(std::int32_t level, std::string_view text, const fastmqtt_message* about);
+  fastmqtt_result publish(const fastmqtt_message* message) noexcept;
+  fastmqtt_view config(std::string_view path) const;
+  std::int32_t config_kind(std::string_view path, std::size_t* members) const;
+  fastmqtt_view config_name(std::string_view path, std::size_t member) const;
   void config_error(std::string_view path, std::string_view what);
+  void destroy() noexcept;
   std::uint32_t add_counter(const char* name);
 
   const HandlerLibrary& library_;

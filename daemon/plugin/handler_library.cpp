@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <link.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,9 +12,13 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <optional>
 
+#include "daemon/base/log.hpp"
+#include "daemon/plugin/dl_error.hpp"
 #include "daemon/plugin/handler_call.hpp"
 #include "daemon/plugin/safe_path.hpp"
+#include "daemon/plugin/trial_load.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -24,6 +29,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kLeastHandlerSize = offsetof(fastmqtt_handler, on_wake) + sizeof(void*);
 constexpr const char* kHowToBuild =
     "build it with fastmqtt_add_handler() and declare it with FASTMQTT_HANDLER";
+
+constexpr Duration kTrialLimit = std::chrono::seconds(10);
 
 #if defined(__x86_64__)
 constexpr Elf64_Half kMachine = EM_X86_64;
@@ -82,6 +89,20 @@ std::string elf_problem(int fd) {
   return {};
 }
 
+// DT_SONAME of a loaded library, empty when it has none.
+std::string soname_of(void* handle) {
+  const link_map* map = nullptr;
+  if (::dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0) return {};
+  const char* strings = nullptr;
+  std::optional<std::size_t> at;
+  for (const ElfW(Dyn)* entry = map->l_ld; entry->d_tag != DT_NULL; ++entry) {
+    // glibc has turned the address into one of this process.
+    if (entry->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(entry->d_un.d_ptr);
+    if (entry->d_tag == DT_SONAME) at = entry->d_un.d_val;
+  }
+  return strings && at ? std::string(strings + *at) : std::string();
+}
+
 bool valid_name(const char* name) {
   if (!name || !*name || std::strlen(name) > 64) return false;
   return std::all_of(name, name + std::strlen(name), [](unsigned char c) {
@@ -94,16 +115,26 @@ class Loader {
  public:
   HandlerLibrary load(const std::string& path) {
     check_file(path);
+    return load_checked(path);
+  }
+
+  // Without the checks of its content and owner.
+  HandlerLibrary load_checked(const std::string& path) {
     // By its path, not by the checked descriptor, for the sake of debuggers: in a safe directory
     // the name cannot have come to mean another file.
+    {
+      const HandlerCall trial(path.c_str(), HandlerCall::Kind::on_trial);
+      if (const std::string why = trial_load(path, kTrialLimit); !why.empty())
+        throw problem(path, why, "");
+    }
     const HandlerCall call(path.c_str(), HandlerCall::Kind::starting);
     ::dlerror();
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle) throw problem(path, "cannot be loaded: " + dl_error(path), "");
     const auto [first, is_new] = handles_.emplace(handle, path);
     if (!is_new)
-      throw problem(path, "has the same file or soname as " + first->second,
-                    "build it with a soname of its own, or with none");
+      throw problem(path, "is the same file as " + first->second, "remove one of the two");
+    check_soname(path, handle);
     const auto* handler = static_cast<const fastmqtt_handler*>(::dlsym(handle, FASTMQTT_SYMBOL_V1));
     if (!handler) throw problem(path, "has no symbol " FASTMQTT_SYMBOL_V1, kHowToBuild);
     return describe(path, *handler);
@@ -123,12 +154,14 @@ class Loader {
       throw problem(path, elf, "a shared object for this machine");
   }
 
-  // dlerror's text usually repeats the path.
-  static std::string dl_error(const std::string& path) {
-    const char* text = ::dlerror();
-    std::string error = text ? text : "unknown reason";
-    if (error.starts_with(path + ": ")) error.erase(0, path.size() + 2);
-    return error;
+  // The loader knows a library by its soname: with two of one it may take the one for the other.
+  void check_soname(const std::string& path, void* handle) {
+    const std::string soname = soname_of(handle);
+    if (soname.empty()) return;
+    const auto [first, is_new] = sonames_.emplace(soname, path);
+    if (!is_new)
+      throw problem(path, "has the same soname as " + first->second + ", " + soname,
+                    "build it with a soname of its own, or with none");
   }
 
   static HandlerLibrary describe(const std::string& path, const fastmqtt_handler& handler) {
@@ -143,6 +176,10 @@ class Loader {
     if (!handler.create || !handler.destroy || !handler.on_messages)
       throw problem(path, "its handler lacks create, destroy or on_messages", kHowToBuild);
 
+    if (const std::uint32_t unknown = handler.flags & FASTMQTT_ESSENTIAL; unknown != 0)
+      throw problem(path, fmt::format("its flags {:#x} are unknown to this version", unknown),
+                    "a newer fastmqttd, or a plugin that does without");
+
     HandlerLibrary library{path, &handler, handler.name, {}, handler.options != nullptr, {}};
     for (auto topic = handler.topics; topic && *topic; ++topic) {
       if (const std::string error = topic_filter_error(*topic); !error.empty())
@@ -156,6 +193,7 @@ class Loader {
   }
 
   std::map<void*, std::string> handles_;
+  std::map<std::string, std::string> sonames_;
 };
 
 std::vector<std::string> shared_objects(const std::string& directory,
@@ -212,6 +250,22 @@ std::vector<HandlerLibrary> load_handler_libraries(const std::vector<std::string
     }
   }
   return libraries;
+}
+
+HandlerLibrary load_handler_library(const std::string& path, std::vector<Problem>& doubts) {
+  std::error_code error;
+  const fs::path real = fs::canonical(path, error);  // dlopen(3) looks up a bare name elsewhere
+  if (error) throw Problem{{path, 0, 0}, "", error.message(), "a plugin's file", false};
+  if (const std::string why = unsafe_directory(real.parent_path()); !why.empty())
+    doubts.push_back({{path, 0, 0}, "", why, "", true});
+  Loader loader;
+  try {
+    return loader.load(real);
+  } catch (const Problem& problem) {
+    if (!problem.unsafe) throw;
+    doubts.push_back(problem);
+    return loader.load_checked(real);
+  }
 }
 
 }  // namespace fastmqttd

@@ -31,4 +31,8 @@ std::vector<HandlerLibrary> load_handler_libraries(const std::vector<std::string
                                                    const std::set<std::string>& skip,
                                                    std::vector<Problem>& problems);
 
+// One file, wherever it lies.  Throws the Problem with it; `unsafe` ones, of owner and mode, go to
+// `doubts` instead.  For trying a plugin out, not for running it.
+HandlerLibrary load_handler_library(const std::string& path, std::vector<Problem>& doubts);
+
 }  // namespace fastmqttd

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "daemon/base/log.hpp"
+#include "daemon/message/publication.hpp"
 #include "daemon/session/publish_packet.hpp"
 
 namespace fastmqttd {
@@ -21,6 +22,8 @@ constexpr auto kPahoSlack = 5s;
 constexpr auto kSubscribeTimeout = 30s;
 constexpr auto kDisconnectTimeout = 2s;
 constexpr auto kPoll = 20ms;
+// Enough to keep a connection busy; Paho itself holds no more than 100 back.
+constexpr std::size_t kMostOnWay = 64;
 // In a CONNACK before MQTT 5.
 constexpr int kUnacceptableVersion = 1;
 constexpr int kBadCredentials = 4;
@@ -38,10 +41,6 @@ std::string refusal_text(int code) {
   return name ? name : "unknown reason";
 }
 
-std::string code_text(int code) {
-  return fmt::format("{} (0x{:02x})", refusal_text(code), static_cast<unsigned>(code));
-}
-
 // The reason code with which the broker refused, from either place where Paho may put it; 0 when it
 // did not refuse.
 int refusal_code(int reason_code, int return_code) {
@@ -52,23 +51,17 @@ int refusal_code(int reason_code, int return_code) {
 std::string failure_text(const mqtt::exception& failure, const Endpoint& endpoint) {
   const int code = failure.get_return_code();
   if (code == kUnacceptableVersion || code == MQTTREASONCODE_UNSUPPORTED_PROTOCOL_VERSION)
-    return "refused: " + code_text(code) + ": set mqtt.version to one that the broker speaks";
+    return "refused: " + reason_text(code) + ": set mqtt.version to one that the broker speaks";
   if (code == kBadCredentials || code == kNotAuthorized ||
       code == MQTTREASONCODE_BAD_USER_NAME_OR_PASSWORD || code == MQTTREASONCODE_NOT_AUTHORIZED)
-    return "refused: " + code_text(code) +
+    return "refused: " + reason_text(code) +
            ": check mqtt.username, mqtt.password and the broker's access rules";
-  if (code > 0) return "refused: " + code_text(code);
+  if (code > 0) return "refused: " + reason_text(code);
   // Paho gives no errno: see for ourselves.
   const std::string error = probe(endpoint, 1s);
   if (!error.empty()) return endpoint.text() + ": " + error;
   return endpoint.text() +
          ": the broker ended the connection before it answered, or did not answer";
-}
-
-// Without a word they are available (MQTT 5.0 section 3.2.2.3.12).
-bool has_identifiers(const mqtt::properties& connack) {
-  const auto available = mqtt::property::SUBSCRIPTION_IDENTIFIERS_AVAILABLE;
-  return !connack.contains(available) || mqtt::get<std::uint8_t>(connack, available) != 0;
 }
 
 // What came with one property of an incoming PUBLISH (MQTT 5.0 section 2.2.2.2).
@@ -106,13 +99,36 @@ std::int64_t realtime_ns() {
       .count();
 }
 
+// Names for the properties of an outgoing PUBLISH; none other gets this far.
+void add_property(const fastmqtt_property& p, std::chrono::seconds waited,
+                  mqtt::properties& properties) {
+  const auto text = [](fastmqtt_view view) { return std::string(view.data, view.size); };
+  const auto code = static_cast<mqtt::property::code>(p.id);
+  switch (p.id) {
+    case FASTMQTT_PAYLOAD_FORMAT_INDICATOR:
+      properties.add({code, static_cast<std::uint8_t>(p.number)});
+      break;
+    case FASTMQTT_MESSAGE_EXPIRY_INTERVAL:  // what is left of it
+      properties.add(
+          {code, static_cast<std::int32_t>(p.number - static_cast<std::uint32_t>(waited.count()))});
+      break;
+    case FASTMQTT_USER_PROPERTY: properties.add({code, text(p.name), text(p.value)}); break;
+    default: properties.add({code, text(p.value)});
+  }
+}
+
 }  // namespace
+
+std::string reason_text(int code) {
+  return fmt::format("{} (0x{:02x})", refusal_text(code), static_cast<unsigned>(code));
+}
 
 Client::Client(const MqttConfig& config, const std::string& client_id, PacketStore& store,
                Callbacks callbacks)
     : config_(config),
       callbacks_(std::move(callbacks)),
       answers_(callbacks_),
+      outcomes_(callbacks_),
       store_(store),
       // Unlike any id of an earlier run.
       next_message_id_(static_cast<std::uint64_t>(realtime_ns())),
@@ -127,7 +143,7 @@ Client::Client(const MqttConfig& config, const std::string& client_id, PacketSto
   paho_.set_connection_lost_handler([this](const std::string& cause) { callbacks_.lost(cause); });
   // A DISCONNECT from the broker comes here alone, not to the handler above.
   paho_.set_disconnected_handler([this](const mqtt::properties& properties, int code) {
-    std::string why = "the broker disconnected: " + code_text(code);
+    std::string why = "the broker disconnected: " + reason_text(code);
     if (properties.contains(mqtt::property::REASON_STRING))
       why += ": " + mqtt::get<std::string>(properties, mqtt::property::REASON_STRING);
     callbacks_.lost(why);
@@ -182,7 +198,8 @@ std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
     for (const OwnSocket& socket : sockets) set_no_delay(socket);
     *sockets_.lock() = sockets;
     const mqtt::connect_response answer = token->get_connect_response();
-    identifiers_ = config_.version == MqttVersion::v5 && has_identifiers(answer.get_properties());
+    broker_ =
+        config_.version == MqttVersion::v5 ? limits_of(answer.get_properties()) : BrokerLimits();
     return Connected{answer.is_session_present()};
   } catch (const mqtt::exception& failure) {
     connecting_ = false;
@@ -193,7 +210,7 @@ std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
 
 bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting) {
   std::vector<bool> refused(plan.subscriptions().size());
-  if (identifiers_) {
+  if (broker_.subscription_identifiers) {
     std::vector<std::uint32_t> all(refused.size());
     std::iota(all.begin(), all.end(), 0u);
     return subscribe_to(all, plan, keep_waiting, refused);
@@ -231,7 +248,7 @@ bool Client::subscribe_to(const std::vector<std::uint32_t>& places, const Subscr
       log::write(
           log::Level::error,
           fmt::format("the broker refuses the subscription to {}: {}: check its access rules",
-                      s.topic.text(), code_text(code)),
+                      s.topic.text(), reason_text(code)),
           {{"MQTT_TOPIC", s.topic.text()}, {"MQTT_REASON", std::to_string(code)}});
     }
   }
@@ -240,7 +257,7 @@ bool Client::subscribe_to(const std::vector<std::uint32_t>& places, const Subscr
 
 mqtt::token_ptr Client::send_subscribe(std::uint32_t place, const SubscriptionPlan& plan) {
   const SubscriptionConfig& s = plan.subscriptions()[place];
-  const int qos = identifiers_ ? s.qos : plan.covering_qos(place);
+  const int qos = broker_.subscription_identifiers ? s.qos : plan.covering_qos(place);
   // Its number, as the context of the listener's call.
   void* const context = reinterpret_cast<void*>(static_cast<std::uintptr_t>(place));
   if (config_.version != MqttVersion::v5)
@@ -249,7 +266,8 @@ mqtt::token_ptr Client::send_subscribe(std::uint32_t place, const SubscriptionPl
       s.no_local, s.retain_as_published,
       static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
   mqtt::properties properties;
-  if (const std::uint32_t id = identifiers_ ? plan.identifier(place) : 0; id != 0)
+  if (const std::uint32_t id = broker_.subscription_identifiers ? plan.identifier(place) : 0;
+      id != 0)
     properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(id)});
   return paho_.subscribe(s.topic.text(), qos, context, answers_, options, properties);
 }
@@ -265,6 +283,78 @@ void Client::Answers::on_success(const mqtt::token& token) { answer(token, false
 void Client::Answers::on_failure(const mqtt::token& token) {
   // Otherwise the connection failed, and the broker has not said anything.
   if (refusal_code(token.get_reason_code(), token.get_return_code()) != 0) answer(token, true);
+}
+
+Client::BrokerLimits Client::limits_of(const mqtt::properties& connack) {
+  using mqtt::property;
+  BrokerLimits limits;
+  if (connack.contains(property::RECEIVE_MAXIMUM))
+    limits.receive_maximum = mqtt::get<std::uint16_t>(connack, property::RECEIVE_MAXIMUM);
+  if (connack.contains(property::MAXIMUM_QOS))
+    limits.maximum_qos = mqtt::get<std::uint8_t>(connack, property::MAXIMUM_QOS);
+  if (connack.contains(property::RETAIN_AVAILABLE))
+    limits.retain_available = mqtt::get<std::uint8_t>(connack, property::RETAIN_AVAILABLE) != 0;
+  if (connack.contains(property::MAXIMUM_PACKET_SIZE))
+    limits.maximum_packet_size = mqtt::get<std::uint32_t>(connack, property::MAXIMUM_PACKET_SIZE);
+  // Without a word they are available.
+  const auto identifiers = property::SUBSCRIPTION_IDENTIFIERS_AVAILABLE;
+  limits.subscription_identifiers =
+      !connack.contains(identifiers) || mqtt::get<std::uint8_t>(connack, identifiers) != 0;
+  return limits;
+}
+
+// Below the broker's Receive Maximum: once Paho reaches it, it stands still for a second.
+std::size_t Client::window() const {
+  return std::clamp<std::size_t>(broker_.receive_maximum - 1, 1, kMostOnWay);
+}
+
+std::string Client::cannot_publish(const Message& message, std::chrono::seconds waited) const {
+  if (message.qos() > broker_.maximum_qos)
+    return fmt::format("QoS {} is more than the broker takes, {}", message.qos(),
+                       broker_.maximum_qos);
+  if (message.retain() && !broker_.retain_available) return "the broker keeps no retained messages";
+  if (const std::size_t bytes = packet_bytes(message); bytes > broker_.maximum_packet_size)
+    return fmt::format("it is larger, {} bytes, than the broker takes, {}", bytes,
+                       broker_.maximum_packet_size);
+  for (const fastmqtt_property& p : message.properties())
+    if (p.id == FASTMQTT_MESSAGE_EXPIRY_INTERVAL && waited.count() > 0 &&
+        static_cast<std::uint64_t>(waited.count()) >= p.number)
+      return "its expiry interval passed while it waited for the connection";
+  return {};
+}
+
+std::optional<int> Client::publish(const Message& message, std::uint64_t number,
+                                   std::chrono::seconds waited, std::string& why) {
+  mqtt::properties properties;
+  if (config_.version == MqttVersion::v5) {
+    for (const fastmqtt_property& p : message.properties()) add_property(p, waited, properties);
+  } else if (!message.properties().empty() && !std::exchange(properties_lost_, true)) {
+    log::warning("handlers publish with properties, which only MQTT 5 can carry: leaving them out");
+  }
+  const auto packet = std::make_shared<mqtt::message>(
+      std::string(message.topic()), message.payload().data(), message.payload().size(),
+      message.qos(), message.retain(), properties);
+  try {
+    const mqtt::delivery_token_ptr token = paho_.publish(
+        packet, reinterpret_cast<void*>(static_cast<std::uintptr_t>(number)), outcomes_);
+    return message.qos() == 0 ? 0 : token->get_message_id();
+  } catch (const mqtt::exception& failure) {
+    const int code = failure.get_return_code();
+    const bool passing = code == MQTTASYNC_DISCONNECTED || code == MQTTASYNC_NO_MORE_MSGIDS ||
+                         code == MQTTASYNC_MAX_BUFFERED_MESSAGES;
+    if (!passing) why = fmt::format("the client library refuses it: {}", failure.to_string());
+    return std::nullopt;
+  }
+}
+
+void Client::Outcomes::on_success(const mqtt::token& token) {
+  callbacks_.published(reinterpret_cast<std::uintptr_t>(token.get_user_context()), 0);
+}
+
+void Client::Outcomes::on_failure(const mqtt::token& token) {
+  const int code = refusal_code(token.get_reason_code(), token.get_return_code());
+  callbacks_.published(reinterpret_cast<std::uintptr_t>(token.get_user_context()),
+                       code == 0 ? std::nullopt : std::optional(code));
 }
 
 void Client::disconnect() {

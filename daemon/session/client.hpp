@@ -23,6 +23,10 @@
 
 namespace fastmqttd {
 
+// A reason code of MQTT 5.0 section 2.4, or a return code of MQTT 3.1.1 section 3.2.2.3, with its
+// name.
+std::string reason_text(int code);
+
 class Client {
  public:
   struct Callbacks {
@@ -30,6 +34,9 @@ class Client {
     std::function<bool(const MessagePtr&)> message;
     // The broker answered the subscription at that place of the plan.
     std::function<void(std::uint32_t place, bool refused)> subscribed;
+    // What became of a message that was published: 0 it is there, else the reason code with which
+    // the broker refused it, or nothing when the connection ended first.
+    std::function<void(std::uint64_t number, std::optional<int> reason_code)> published;
     // The connection ended; with the broker's words when it said why.
     std::function<void(const std::string& why)> lost;
   };
@@ -55,6 +62,16 @@ class Client {
   // Subscribes to the plan, in its order.  Refusals are logged.  False when the connection did not
   // last.
   bool subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting);
+  // How many messages may be on their way at once.
+  std::size_t window() const;
+  // Why the broker of this connection cannot be given a message that has waited for so long; empty
+  // when it can.
+  std::string cannot_publish(const Message& message, std::chrono::seconds waited) const;
+  // Sends it; its outcome is reported under `number`.  Its packet identifier, 0 for QoS 0; nothing
+  // when it could not be sent: `why` says why it never can, or is empty when there is no
+  // connection.
+  std::optional<int> publish(const Message& message, std::uint64_t number,
+                             std::chrono::seconds waited, std::string& why);
   // DISCONNECT, then close; bounded in time.
   void disconnect();
   // Returns once Paho has finished what it was doing; false when there is no connection.
@@ -77,6 +94,26 @@ class Client {
     const Callbacks& callbacks_;
   };
 
+  // The same for PUBLISH.
+  class Outcomes : public mqtt::iaction_listener {
+   public:
+    explicit Outcomes(const Callbacks& callbacks) : callbacks_(callbacks) {}
+    void on_success(const mqtt::token& token) override;
+    void on_failure(const mqtt::token& token) override;
+
+   private:
+    const Callbacks& callbacks_;
+  };
+  // What the broker takes, from its CONNACK (MQTT 5.0 section 3.2.2.3).
+  struct BrokerLimits {
+    std::size_t receive_maximum = 65535;
+    int maximum_qos = 2;
+    bool retain_available = true;
+    std::size_t maximum_packet_size = SIZE_MAX;
+    bool subscription_identifiers = false;
+  };
+  static BrokerLimits limits_of(const mqtt::properties& connack);
+
   bool subscribe_to(const std::vector<std::uint32_t>& places, const SubscriptionPlan& plan,
                     const KeepWaiting& keep_waiting, std::vector<bool>& refused);
   mqtt::token_ptr send_subscribe(std::uint32_t place, const SubscriptionPlan& plan);
@@ -92,10 +129,12 @@ class Client {
   const MqttConfig& config_;
   const Callbacks callbacks_;
   Answers answers_;
+  Outcomes outcomes_;
   PacketStore& store_;
   std::atomic<bool> refused_{false};
   bool connecting_ = false;
-  bool identifiers_ = false;  // the broker takes subscription identifiers
+  BrokerLimits broker_;
+  bool properties_lost_ = false;  // a warning about that was given
   // The address of the connection and the sockets that led there before it; written by the owner
   // before connecting, read by callbacks.
   Endpoint endpoint_;

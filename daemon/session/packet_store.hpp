@@ -1,15 +1,18 @@
 // What Paho wants kept of packets on their way, in memory, across the clients of one session.
 //
 // Paho asks for it by keys (paho.mqtt.c, MQTTPersistence.h): "r-N" and "r5-N" are received PUBLISH
-// packets of QoS 2 by packet identifier, everything else is its own business on the way out.
+// packets of QoS 2 by packet identifier; "s-N" and "s5-N" are sent ones of QoS 1 and 2, "sc-N" and
+// "sc5-N" their PUBREL; everything else is not yet under way.
 //
-// A record says that the message of this packet identifier was taken; then Paho, and a new client
-// too, recognises the broker's repetition.  Before MQTT 5 Paho acknowledges a QoS 2 message
-// (PUBREC) and hands it over only at PUBREL, too late to refuse it: so it is taken from here, from
-// the packet itself, right before the acknowledgement.  With MQTT 5 Paho hands over before it
-// acknowledges; the record waits for settle().
+// A record of a sent packet stands until the broker has acknowledged it; a new client sends it
+// again.  A record of a received one says that the message of this packet identifier was taken;
+// then Paho, and a new client too, recognises the broker's repetition.  Before MQTT 5 Paho
+// acknowledges a QoS 2 message (PUBREC) and hands it over only at PUBREL, too late to refuse it: so
+// it is taken from here, from the packet itself, right before the acknowledgement.  With MQTT 5
+// Paho hands over before it acknowledges; the record waits for settle().
 //
-// Called on Paho's threads, under Paho's lock, apart from the constructor and new_client().
+// Called on Paho's threads, under Paho's lock, apart from the constructor, new_client() and
+// has_sent(): those by the owner while there is no client.
 #pragma once
 
 #include <mqtt/iclient_persistence.h>
@@ -28,9 +31,18 @@ class PacketStore : public mqtt::iclient_persistence {
   // Takes the message of a PUBLISH packet.  When it does not, it has seen to it that no
   // acknowledgement leaves.
   using Take = std::function<bool(std::string_view packet)>;
+  // What becomes of the records of sent packets.
+  struct Sent {
+    std::function<void(int packet_id)> acknowledged;
+    std::function<void()> session_lost;  // all of them are gone
+  };
+
+  explicit PacketStore(Sent sent = {[](int) {}, [] {}}) : sent_(std::move(sent)) {}
 
   // A client is about to be made on it; there is none at this moment.
   void new_client(Take take);
+  // Whether there is a record of a sent PUBLISH.
+  bool has_sent(int packet_id) const;
   // The QoS 2 message of MQTT 5 that was handed over just now was taken, or not.
   void settle(bool taken);
 
@@ -45,6 +57,7 @@ class PacketStore : public mqtt::iclient_persistence {
   void remove(const std::string& key) override;
 
  private:
+  const Sent sent_;
   Take take_;
   std::map<std::string, std::string> records_;
   std::pair<std::string, std::string> undecided_;  // an "r5-N" until settle()

@@ -4,12 +4,14 @@
 #include <condition_variable>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/guarded.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/session/backoff.hpp"
 #include "daemon/session/client.hpp"
+#include "daemon/session/publisher.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -56,13 +58,16 @@ class Session::Owner {
       : config_(config),
         client_id_(std::move(client_id)),
         dispatcher_(dispatcher),
-        attention_(std::move(attention)) {
+        attention_(std::move(attention)),
+        publisher_(dispatcher.outbox(), [this] { more_to_send(); }) {
+    dispatcher_.outbox().on_more([this] { more_to_send(); });
     state_.lock()->shown.broker = config.host.front().value() + ":" + std::to_string(config.port);
   }
 
   ~Owner() {
     stop();
     if (thread_.joinable()) thread_.join();
+    dispatcher_.outbox().on_more([] {});
   }
 
   void start() {
@@ -93,6 +98,7 @@ class Session::Owner {
     SessionState shown;
     bool stopping = false;
     std::optional<std::string> lost;  // why the connection ended, when it has
+    bool more_to_send = false;
     TimePoint last_step = Clock::now();
   };
 
@@ -115,7 +121,7 @@ class Session::Owner {
       if (!stopping()) pause(why);
     }
     if (client_) client_->disconnect();  // without it the broker would send the will
-    client_.reset();
+    end_client();
     set_phase(Phase::stopped);
   }
 
@@ -170,7 +176,7 @@ class Session::Owner {
         endpoint, [this] { return keep_going(); }, why);
     if (!connected) {
       // An attempt that is still going on must not meet the next one.
-      if (client_->connecting()) client_.reset();
+      if (client_->connecting()) end_client();
       return false;
     }
     log::write(
@@ -189,15 +195,30 @@ class Session::Owner {
 
   // Until the connection ends or is to end; says why.
   std::string serve() {
+    more_to_send();  // what has waited for the connection
     auto state = state_.lock();
     while (!state->stopping && !state->lost) {
       state->last_step = Clock::now();
-      state.wait_until(changed_, Clock::now() + kOwnerLimit / 3);
+      if (std::exchange(state->more_to_send, false)) {
+        state.unlock();
+        publisher_.send(*client_);
+        state.relock();
+      } else {
+        state.wait_until(changed_, Clock::now() + kOwnerLimit / 3);
+      }
     }
     std::string why = state->lost.value_or("");
     state.unlock();
     client_->settled_connection();  // Paho has closed its side when this returns
     return why;
+  }
+
+  // Any thread.
+  void more_to_send() {
+    auto state = state_.lock();
+    if (std::exchange(state->more_to_send, true)) return;
+    state.unlock();
+    changed_.notify_one();
   }
 
   void wait_until_drained() {
@@ -206,7 +227,7 @@ class Session::Owner {
         config_.clean_session ? "drops them, since mqtt.clean_session is true"
                               : "keeps those of QoS 1 and 2");
     set_phase(Phase::refusing, "a handler's queue is full");
-    client_.reset();
+    end_client();
     while (keep_going() && !dispatcher_.has_drained()) {
       auto state = state_.lock();
       if (!state->stopping) state.wait_until(changed_, Clock::now() + kStep);
@@ -226,8 +247,15 @@ class Session::Owner {
     }
   }
 
-  void make_client() {
+  void end_client() {
+    if (!client_) return;
+    publisher_.client_ends();
     client_.reset();
+    publisher_.client_ended(store_);
+  }
+
+  void make_client() {
+    end_client();
     client_ = std::make_unique<Client>(
         config_, client_id_, store_,
         Client::Callbacks{
@@ -238,6 +266,9 @@ class Session::Owner {
               return accepted;
             },
             [this](std::uint32_t place, bool refused) { dispatcher_.set_refused(place, refused); },
+            [this](std::uint64_t number, std::optional<int> reason_code) {
+              publisher_.outcome(number, reason_code);
+            },
             [this](const std::string& why) {
               auto state = state_.lock();
               // The first one knows best.
@@ -290,8 +321,10 @@ class Session::Owner {
   Backoff backoff_{config_.reconnect_delay, config_.reconnect_delay_max};
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<TimePoint> callback_began_{TimePoint()};  // of Paho's thread; the epoch: none runs
-  PacketStore store_;                                   // outlives each client
-  std::unique_ptr<Client> client_;                      // the owner's own
+  Publisher publisher_;
+  PacketStore store_{{[this](int packet_id) { publisher_.recorded_no_more(packet_id); },
+                      [this] { publisher_.session_lost(); }}};  // outlives each client
+  std::unique_ptr<Client> client_;                              // the owner's own
   std::thread thread_;
 };
 

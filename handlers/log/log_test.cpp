@@ -12,11 +12,11 @@ using fastmqtt::testing::HandlerTester;
 TEST(LogHandler, WritesText) {
   HandlerTester tester;
   EXPECT_EQ(tester.deliver("home/hall/temperature", "17.5 \xc2\xb0\x43"), Result::ok);
-  EXPECT_EQ(tester.logs.back(), "17.5 \xc2\xb0\x43");
-  tester.deliver("a", "x", 1, /*retained=*/true);
-  EXPECT_EQ(tester.logs.back(), "(retained) x");
+  EXPECT_EQ(tester.last_log(), "17.5 \xc2\xb0\x43");
+  tester.deliver({.topic = "a", .payload = "x", .retain = true});
+  EXPECT_EQ(tester.last_log(), "(retained) x");
   tester.deliver("a", "");
-  EXPECT_EQ(tester.logs.back(), "");
+  EXPECT_EQ(tester.last_log(), "");
 }
 
 TEST(LogHandler, WritesAnythingElseInHex) {
@@ -32,20 +32,20 @@ TEST(LogHandler, WritesAnythingElseInHex) {
            {"\xed\xa0\x80", "0xeda080"},  // a surrogate
            {"\xe2\x82", "0xe282"}}) {     // cut short
     tester.deliver("a", payload);
-    EXPECT_EQ(tester.logs.back(), line);
+    EXPECT_EQ(tester.last_log(), line);
   }
 }
 
 TEST(LogHandler, CutsLongPayloads) {
   HandlerTester tester({{"max_payload", "4"}});
   tester.deliver("a", "123456");
-  EXPECT_EQ(tester.logs.back(), "1234... (6 bytes)");
+  EXPECT_EQ(tester.last_log(), "1234... (6 bytes)");
   tester.deliver("a", "1234");
-  EXPECT_EQ(tester.logs.back(), "1234");
+  EXPECT_EQ(tester.last_log(), "1234");
   tester.deliver("a", "abc\xc2\xb0");  // never within a character
-  EXPECT_EQ(tester.logs.back(), "abc... (5 bytes)");
+  EXPECT_EQ(tester.last_log(), "abc... (5 bytes)");
   tester.deliver("a", std::string("\0\0\0\0\0", 5));
-  EXPECT_EQ(tester.logs.back(), "0x00000000... (5 bytes)");
+  EXPECT_EQ(tester.last_log(), "0x00000000... (5 bytes)");
 }
 
 TEST(LogHandler, RefusesABadLimit) {

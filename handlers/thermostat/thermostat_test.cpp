@@ -11,9 +11,9 @@ using fastmqtt::testing::HandlerTester;
 TEST(Thermostat, WarnsBelowTheLimit) {
   HandlerTester tester({{"limit", "20"}});
   EXPECT_EQ(tester.deliver("home/hall/temperature", "20.5"), fastmqtt::Result::ok);
-  EXPECT_TRUE(tester.logs.empty());
+  EXPECT_TRUE(tester.logs().empty());
   EXPECT_EQ(tester.deliver("home/hall/temperature", "19.5"), fastmqtt::Result::ok);
-  EXPECT_EQ(tester.logs.back(), "too cold");
+  EXPECT_EQ(tester.last_log(), "too cold");
 }
 
 TEST(Thermostat, RejectsWhatIsNoNumber) {

@@ -38,15 +38,16 @@ typedef struct fastmqtt_property {
   fastmqtt_view value; /* of the string and binary kinds */
 } fastmqtt_property;
 
-/* The properties that a PUBLISH may carry (MQTT 5.0 section 3.3.2.3). */
+/* The properties that a PUBLISH may carry (MQTT 5.0 section 3.3.2.3).  All but the last stand there
+ * once at most. */
 enum {
   FASTMQTT_PAYLOAD_FORMAT_INDICATOR = 0x01, /* number: 0 bytes, 1 UTF-8 */
   FASTMQTT_MESSAGE_EXPIRY_INTERVAL = 0x02,  /* number: seconds */
   FASTMQTT_CONTENT_TYPE = 0x03,             /* value */
-  FASTMQTT_RESPONSE_TOPIC = 0x08,           /* value */
-  FASTMQTT_CORRELATION_DATA = 0x09,         /* value */
-  FASTMQTT_SUBSCRIPTION_IDENTIFIER = 0x0B,  /* number */
-  FASTMQTT_TOPIC_ALIAS = 0x23,              /* number */
+  FASTMQTT_RESPONSE_TOPIC = 0x08,           /* value: a topic name */
+  FASTMQTT_CORRELATION_DATA = 0x09,         /* value: bytes */
+  FASTMQTT_SUBSCRIPTION_IDENTIFIER = 0x0B,  /* number; not for publish() */
+  FASTMQTT_TOPIC_ALIAS = 0x23,              /* number; not for publish() */
   FASTMQTT_USER_PROPERTY = 0x26             /* name and value, may repeat */
 };
 
@@ -80,12 +81,17 @@ enum {
 
 enum { FASTMQTT_DEBUG = 0, FASTMQTT_INFO = 1, FASTMQTT_WARNING = 2, FASTMQTT_ERROR = 3 };
 
-/* What the daemon offers one instance.  Pass the pointer itself back as `host`.  A service that a
- * daemon does not offer is a null pointer. */
+/* What stands at a place in the options. */
+enum { FASTMQTT_ABSENT = 0, FASTMQTT_SCALAR = 1, FASTMQTT_LIST = 2, FASTMQTT_MAP = 3 };
+
+/* What the daemon offers one instance.  Pass the pointer itself back as `host`.  Every function
+ * down to `count` is there in every daemon; of later ones check FASTMQTT_HAS first. */
 typedef struct fastmqtt_host fastmqtt_host;
 struct fastmqtt_host {
   uint32_t size;
-  int32_t log_level; /* lines below it are dropped: their text need not be made */
+  int32_t log_level; /* lines below it are dropped: their text need not be made.  The daemon may
+                        change it at any time: read it with __atomic_load_n */
+  const char* name;  /* of the instance, as the configuration calls it; until destroy() returns */
 
   /* [any] Logs one line; the daemon adds the handler's name. */
   void (*log)(const fastmqtt_host* host, int32_t level, fastmqtt_view text);
@@ -93,7 +99,11 @@ struct fastmqtt_host {
    * QoS and attempt into journal fields. */
   void (*log_message)(const fastmqtt_host* host, int32_t level, fastmqtt_view text,
                       const fastmqtt_message* about);
-  /* [any] Copies and queues.  OK; RETRY while the way out is full; REJECT when it is malformed. */
+  /* [any] Publishes `message`: its topic, payload, qos, retain and properties, which are copied;
+   * never waits.  OK: it is on its way, and sent again after a lost connection; of QoS 1 and 2
+   * until the broker has acknowledged it.  RETRY: too many of this handler's are on their way (as
+   * many as its queue may hold).  REJECT: it is malformed, and the reason has been logged.
+   * Properties go out with MQTT 5 only. */
   fastmqtt_result (*publish)(const fastmqtt_host* host, const fastmqtt_message* message);
   /* [any] Answers a PENDING delivery, once, with OK, RETRY or REJECT.  Late and double answers are
    * ignored. */
@@ -106,10 +116,16 @@ struct fastmqtt_host {
   /* [turn] The value at "a.b" in this handler's options, "" for all of them: a scalar as its text,
    * anything else as YAML; {NULL, 0} when it is absent.  Valid until destroy() returns. */
   fastmqtt_view (*config)(const fastmqtt_host* host, const char* path);
+  /* [turn] What stands there: FASTMQTT_ABSENT (or null), SCALAR, LIST or MAP, and in `members`,
+   * unless that is NULL, how many members a list or map has, else 0. */
+  int32_t (*config_kind)(const fastmqtt_host* host, const char* path, size_t* members);
+  /* [turn] The name of a member: the key in a map, "0", "1" ... in a list; its path is "path.name".
+   * {NULL, 0} past the last one.  Valid until destroy() returns. */
+  fastmqtt_view (*config_name)(const fastmqtt_host* host, const char* path, size_t member);
   /* [turn] In create(): says what is wrong with the option at `path` and what is expected.  The
    * daemon adds file and line.  create() then returns NULL. */
   void (*config_error)(const fastmqtt_host* host, const char* path, fastmqtt_view what);
-  /* [turn] Names a counter, [a-z0-9_]+, once ... */
+  /* [turn] Names a counter, 1 to 64 of [a-z0-9_], once; the same name gives the same counter ... */
   uint32_t (*counter)(const fastmqtt_host* host, const char* name);
   /* [any] ... and adds to it often. */
   void (*count)(const fastmqtt_host* host, uint32_t counter, uint64_t by);
@@ -118,8 +134,8 @@ struct fastmqtt_host {
 /* What a handler exports. */
 typedef struct fastmqtt_handler {
   uint32_t size;    /* sizeof(fastmqtt_handler) that it was built with */
-  uint32_t flags;   /* FASTMQTT_SHARDABLE, FASTMQTT_BATCHES */
-  const char* name; /* [a-z0-9_-]+, unique among the plugins */
+  uint32_t flags;   /* FASTMQTT_SHARDABLE, FASTMQTT_BATCHES; see FASTMQTT_ESSENTIAL */
+  const char* name; /* 1 to 64 of [a-z0-9_-], unique among the plugins */
   const char* version;
   const char* const* topics;  /* default topic filters, null-terminated; may be NULL */
   const char* const* options; /* names of its options, null-terminated: the daemon refuses others;
@@ -136,12 +152,16 @@ typedef struct fastmqtt_handler {
   void (*on_wake)(void* self);
 } fastmqtt_handler;
 
-/* The daemon may run several instances, each with its own share of the topics. */
+/* The daemon may run several instances in threads of their own, each with its share of the topics:
+ * what they share in static variables is theirs to guard. */
 #define FASTMQTT_SHARDABLE 1u
 /* on_messages() wants all that is waiting, up to 256 at once; without it, one message a call.
  * A batch may hold several messages of one topic: to keep their order, answer RETRY for the later
  * ones too when an earlier one gets RETRY. */
 #define FASTMQTT_BATCHES 2u
+/* Flags to come: a daemon that does not know one ignores it, but refuses a plugin with one of these
+ * bits that it does not know. */
+#define FASTMQTT_ESSENTIAL 0xFFFF0000u
 
 #define FASTMQTT_MAX_BATCH 256u
 

@@ -10,26 +10,31 @@
 //
 // Declare it once, at namespace scope:
 //     FASTMQTT_HANDLER(Thermostat, "thermostat", "1.0", 0, "home/+/temperature");
+// A handler alone in its file best stands in an unnamed namespace.
 //
 // Calls into one instance never overlap, so a handler needs no locks of its own.  Throwing is fine:
 // nothing leaves this file; what on_message throws is logged and answered with retry.
+// Views and pointers that a call is given are good until it returns; where [any thread] stands, a
+// function may be called from any, until the destructor has returned.
+// See fastmqtt-handler(7).
 #pragma once
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
-#include <cmath>
-#include <concepts>
+#include <cstdint>
 #include <exception>
-#include <limits>
+#include <initializer_list>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "fastmqtt/handler.h"
+#include "fastmqtt/option_types.hpp"
 
 namespace fastmqtt {
 
@@ -49,28 +54,53 @@ enum class Level : std::int32_t {
 inline std::string_view to_string_view(fastmqtt_view v) { return {v.data, v.data ? v.size : 0}; }
 inline fastmqtt_view to_view(std::string_view text) { return {text.data(), text.size()}; }
 
-namespace detail {
+// What goes with a message that is published, for MQTT 5.  Views are borrowed until publish()
+// returns.
+//     Properties().content_type("application/json").expires_in(60s).user("unit", "C")
+class Properties {
+ public:
+  Properties& payload_is_text() { return number(FASTMQTT_PAYLOAD_FORMAT_INDICATOR, 1); }
+  // At most 2^32-1 seconds; negative ones are none.
+  Properties& expires_in(std::chrono::seconds after) {
+    const auto seconds = std::clamp<std::int64_t>(after.count(), 0, UINT32_MAX);
+    return number(FASTMQTT_MESSAGE_EXPIRY_INTERVAL, static_cast<std::uint32_t>(seconds));
+  }
+  Properties& content_type(std::string_view type) { return value(FASTMQTT_CONTENT_TYPE, type); }
+  Properties& response_topic(std::string_view topic) {
+    return value(FASTMQTT_RESPONSE_TOPIC, topic);
+  }
+  Properties& correlation_data(std::string_view bytes) {
+    return value(FASTMQTT_CORRELATION_DATA, bytes);
+  }
+  Properties& user(std::string_view name, std::string_view text) {
+    list_.push_back({FASTMQTT_USER_PROPERTY, 0, to_view(name), to_view(text)});
+    return *this;
+  }
+  // As it came with a message, for handing it on.
+  Properties& add(const fastmqtt_property& property) {
+    list_.push_back(property);
+    return *this;
+  }
 
-inline std::optional<double> to_number(std::string_view text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
-    return std::nullopt;
-  return value;
-}
+  std::span<const fastmqtt_property> list() const { return list_; }
 
-template <class T>
-std::string expected_number(T least, T most) {
-  const auto text = [](T value) {
-    char digits[32];
-    return std::string(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
-  };
-  const bool all =
-      least == std::numeric_limits<T>::lowest() && most == std::numeric_limits<T>::max();
-  return all ? "expected a number" : "expected a number from " + text(least) + " to " + text(most);
-}
+ private:
+  Properties& number(std::uint32_t id, std::uint32_t number) {
+    list_.push_back({id, number, {}, {}});
+    return *this;
+  }
+  Properties& value(std::uint32_t id, std::string_view value) {
+    list_.push_back({id, 0, {}, to_view(value)});
+    return *this;
+  }
+  std::vector<fastmqtt_property> list_;
+};
 
-}  // namespace detail
+struct PublishOptions {
+  int qos = 1;
+  bool retain = false;
+  Properties properties = {};
+};
 
 // A borrowed message: readable inside the call, and after `pending` until complete() or its
 // deadline, whichever comes first.
@@ -91,6 +121,9 @@ class Message {
   std::uint64_t message_id() const { return raw_->message_id; }
   // 1 for the first time.
   unsigned attempt() const { return raw_->attempt; }
+  // On the clock of Host::now: what is answered `pending` must be complete by then; zero when there
+  // is no limit.
+  std::chrono::nanoseconds deadline() const { return std::chrono::nanoseconds(raw_->deadline_ns); }
   std::chrono::system_clock::time_point received() const {
     return std::chrono::system_clock::time_point(
         std::chrono::duration_cast<std::chrono::system_clock::duration>(
@@ -112,10 +145,21 @@ class Message {
         return to_string_view(p.value);
     return std::nullopt;
   }
+  std::optional<std::string_view> content_type() const { return text(FASTMQTT_CONTENT_TYPE); }
+  // Where an answer is wanted (MQTT 5.0 section 4.10), see Host::reply.
+  std::optional<std::string_view> response_topic() const { return text(FASTMQTT_RESPONSE_TOPIC); }
+  std::optional<std::string_view> correlation_data() const {
+    return text(FASTMQTT_CORRELATION_DATA);
+  }
 
   const fastmqtt_message* raw() const { return raw_; }
 
  private:
+  std::optional<std::string_view> text(std::uint32_t identifier) const {
+    const fastmqtt_property* found = property(identifier);
+    return found ? std::optional(to_string_view(found->value)) : std::nullopt;
+  }
+
   const fastmqtt_message* raw_;
 };
 
@@ -138,22 +182,25 @@ class Batch {
   fastmqtt_result* results_;
 };
 
-// An option that is wrong; thrown from a handler's constructor, the daemon reports it with the
-// option's file and line.
-class OptionError : public std::runtime_error {
+// Adds to what the daemon shows of the handler; made by Host::counter.
+class Counter {
  public:
-  OptionError(std::string path, const std::string& what)
-      : std::runtime_error(what), path_(std::move(path)) {}
-  const std::string& path() const { return path_; }
+  Counter(const fastmqtt_host* raw, std::uint32_t number) : raw_(raw), number_(number) {}
+  // [any thread]
+  void add(std::uint64_t by = 1) const { raw_->count(raw_, number_, by); }
 
  private:
-  std::string path_;
+  const fastmqtt_host* raw_;
+  std::uint32_t number_;
 };
 
 // The daemon, as one instance sees it.  Cheap to copy.
 class Host {
  public:
   explicit Host(const fastmqtt_host* raw) : raw_(raw) {}
+
+  // Of the instance, as the configuration calls it.
+  std::string_view name() const { return raw_->name; }
 
   // [any thread]
   void log(Level level, std::string_view text) const {
@@ -166,7 +213,35 @@ class Host {
       raw_->log_message(raw_, static_cast<std::int32_t>(level), to_view(text), about.raw());
   }
   // Whether a line of this level would be kept.
-  bool logs(Level level) const { return static_cast<std::int32_t>(level) >= raw_->log_level; }
+  bool logs(Level level) const {
+    return static_cast<std::int32_t>(level) >= __atomic_load_n(&raw_->log_level, __ATOMIC_RELAXED);
+  }
+
+  // [any thread] Puts a message on its way to the broker and returns at once: `ok`; `retry` while
+  // too many of this handler's are on their way; `reject` when it is malformed, which is logged.
+  // Properties go out with MQTT 5 only.
+  Result publish(std::string_view topic, std::string_view payload,
+                 const PublishOptions& options = {}) const {
+    fastmqtt_message message{};
+    message.size = sizeof message;
+    // What does not fit in its field must not turn into a valid value.
+    message.qos = static_cast<std::uint8_t>(options.qos >= 0 && options.qos <= 2 ? options.qos : 3);
+    message.retain = options.retain ? 1 : 0;
+    message.topic = to_view(topic);
+    message.payload = to_view(payload);
+    message.properties = options.properties.list().data();
+    message.property_count = options.properties.list().size();
+    return static_cast<Result>(raw_->publish(raw_, &message));
+  }
+  // [any thread] Answers a request (MQTT 5.0 section 4.10): publishes to its response topic, with
+  // its correlation data.  `reject` when it names no response topic.
+  Result reply(const Message& request, std::string_view payload,
+               PublishOptions options = {}) const {
+    const auto topic = request.response_topic();
+    if (!topic) return Result::reject;
+    if (const auto data = request.correlation_data()) options.properties.correlation_data(*data);
+    return publish(*topic, payload, options);
+  }
 
   // [any thread] Answers a delivery that got `pending`, once.
   void complete(std::uint64_t id, Result result) const {
@@ -177,59 +252,106 @@ class Host {
   std::chrono::nanoseconds now() const { return std::chrono::nanoseconds(raw_->now_ns(raw_)); }
   // [any thread] on_wake() at that time of now(); one alarm, the latest request counts.
   void wake_at(std::chrono::nanoseconds when) const { raw_->wake_at(raw_, when.count()); }
+  // [any thread] on_wake() as soon as the handler's thread is free.
   void wake() const { raw_->wake_at(raw_, 0); }
 
-  // [turn] The option at "a.b": a scalar's text, else YAML; nothing when it is absent.
+  // ---- options, in the handler's turn; "a.b" is b within a ------------------------------------
+  // These throw OptionError, which names the option, when it has another form than T or lies
+  // outside of least..most.  T: a number, bool, std::string, a duration of std::chrono, or Bytes.
+
+  template <detail::Option T>
+  T option(const std::string& path, T fallback) const {
+    if constexpr (detail::Ranged<T>)
+      return option(path, fallback, detail::OptionType<T>::kLeast, detail::OptionType<T>::kMost);
+    const auto text = scalar(path);
+    return text ? detail::read_option<T>(path, *text) : std::move(fallback);
+  }
+  std::string option(const std::string& path, const char* fallback) const {
+    return option(path, std::string(fallback));
+  }
+  template <detail::Ranged T>
+  T option(const std::string& path, T fallback, std::type_identity_t<T> least,
+           std::type_identity_t<T> most = detail::OptionType<T>::kMost) const {
+    const auto text = scalar(path);
+    return text ? detail::read_option<T>(path, *text, least, most) : fallback;
+  }
+  // One of several words: option("format", Format::json, {{"json", Format::json}, ...})
+  template <class T>
+  T option(const std::string& path, T fallback,
+           std::initializer_list<std::pair<const char*, T>> words) const {
+    const auto text = scalar(path);
+    if (!text) return fallback;
+    std::string expected;
+    for (const auto& [word, value] : words) {
+      if (*text == word) return value;
+      expected += (expected.empty() ? "expected one of " : ", ") + std::string(word);
+    }
+    throw OptionError(path, expected);
+  }
+  // The same for what has no default.
+  template <detail::Option T>
+  T required(const std::string& path) const {
+    check_present(path, detail::OptionType<T>::kExpected);
+    return option(path, T{});
+  }
+  template <detail::Ranged T>
+  T required(const std::string& path, std::type_identity_t<T> least,
+             std::type_identity_t<T> most = detail::OptionType<T>::kMost) const {
+    check_present(path, detail::OptionType<T>::kExpected);
+    return option(path, T{}, least, most);
+  }
+  // The texts of a list; a single one may stand there without brackets.  Empty when absent.
+  std::vector<std::string> list(const std::string& path) const {
+    std::vector<std::string> items;
+    std::size_t count = 0;
+    switch (raw_->config_kind(raw_, path.c_str(), &count)) {
+      case FASTMQTT_ABSENT: break;
+      case FASTMQTT_SCALAR: items.push_back(option(path, "")); break;
+      case FASTMQTT_LIST:
+        for (std::size_t i = 0; i < count; ++i)
+          items.push_back(required<std::string>(path + "." + std::to_string(i)));
+        break;
+      default: throw OptionError(path, "expected a list");
+    }
+    return items;
+  }
+  // Names and texts of a map, in their order.  Empty when absent.
+  std::vector<std::pair<std::string, std::string>> map(const std::string& path) const {
+    std::vector<std::pair<std::string, std::string>> members;
+    std::size_t count = 0;
+    const std::int32_t kind = raw_->config_kind(raw_, path.c_str(), &count);
+    if (kind != FASTMQTT_ABSENT && kind != FASTMQTT_MAP)
+      throw OptionError(path, "expected names, each with a value");
+    for (std::size_t i = 0; i < count; ++i) {
+      std::string name(to_string_view(raw_->config_name(raw_, path.c_str(), i)));
+      std::string text = required<std::string>(path.empty() ? name : path + "." + name);
+      members.emplace_back(std::move(name), std::move(text));
+    }
+    return members;
+  }
+  // As it stands there: a scalar's text, else YAML; nothing when it is absent.
   std::optional<std::string_view> config(const std::string& path) const {
     const fastmqtt_view value = raw_->config(raw_, path.c_str());
     return value.data ? std::optional(to_string_view(value)) : std::nullopt;
   }
-  std::string option(const std::string& path, const char* fallback) const {
-    return std::string(config(path).value_or(fallback));
-  }
-  template <std::same_as<bool> T>  // nothing else turns into a bool by itself
-  T option(const std::string& path, T fallback) const {
-    const auto text = config(path);
-    if (!text) return fallback;
-    if (*text == "true") return true;
-    if (*text == "false") return false;
-    throw OptionError(path, "expected true or false");
-  }
-  // Throws OptionError when it is no number or lies outside of least..most.
-  template <std::floating_point T>
-  T option(const std::string& path, T fallback, T least = std::numeric_limits<T>::lowest(),
-           T most = std::numeric_limits<T>::max()) const {
-    const auto text = config(path);
-    if (!text) return fallback;
-    const std::optional<double> value = detail::to_number(*text);
-    if (!value || *value < least || *value > most)
-      throw OptionError(path, detail::expected_number(least, most));
-    return static_cast<T>(*value);
-  }
-  // Throws OptionError when it is no number or lies outside of least..most.
-  template <std::integral T>
-  requires(!std::same_as<T, bool>) T
-      option(const std::string& path, T fallback, T least = std::numeric_limits<T>::min(),
-             T most = std::numeric_limits<T>::max())
-  const {
-    const auto text = config(path);
-    if (!text) return fallback;
-    T value{};
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (error != std::errc{} || end != text->data() + text->size() || value < least || value > most)
-      throw OptionError(path, "expected a whole number from " + std::to_string(least) + " to " +
-                                  std::to_string(most));
-    return value;
-  }
 
-  // [turn] Names a counter once ...
-  std::uint32_t counter(const char* name) const { return raw_->counter(raw_, name); }
-  // [any thread] ... and adds to it often.
-  void count(std::uint32_t counter, std::uint64_t by = 1) const { raw_->count(raw_, counter, by); }
+  // In the handler's turn: names a counter, [a-z0-9_]+.
+  Counter counter(const char* name) const { return Counter(raw_, raw_->counter(raw_, name)); }
 
   const fastmqtt_host* raw() const { return raw_; }
 
  private:
+  void check_present(const std::string& path, const char* expected) const {
+    if (raw_->config_kind(raw_, path.c_str(), nullptr) == FASTMQTT_ABSENT)
+      throw OptionError(path, expected);
+  }
+  std::optional<std::string_view> scalar(const std::string& path) const {
+    const std::int32_t kind = raw_->config_kind(raw_, path.c_str(), nullptr);
+    if (kind == FASTMQTT_LIST || kind == FASTMQTT_MAP)
+      throw OptionError(path, "expected a single value");
+    return config(path);
+  }
+
   const fastmqtt_host* raw_;
 };
 

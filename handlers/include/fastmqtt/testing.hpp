@@ -3,70 +3,76 @@
 //     #include "thermostat.cpp"
 //     fastmqtt::testing::HandlerTester tester({{"limit", "18"}});
 //     assert(tester.deliver("home/hall/temperature", "17.5") == fastmqtt::Result::ok);
-//     assert(tester.logs.back() == "too cold");
+//     assert(tester.last_log() == "too cold");
 //
-// It drives the handler through its exported symbol, as the daemon does.  One thread.
+// It drives the handler through its exported symbol, as the daemon does, and stands in for the
+// daemon: it keeps what the handler logs, publishes, counts and answers, and its clock moves only
+// when the test moves it.  One thread tests; the handler's own threads may call the host meanwhile.
 #pragma once
 
+#include <algorithm>
+#include <condition_variable>
 #include <initializer_list>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fastmqtt/handler.hpp"
 
 namespace fastmqtt::testing {
 
-// An option as it would stand in the YAML: "a.b" and its scalar text.
+// An option as it would stand in the YAML: "a.b" and its scalar text.  "command.0", "command.1" ...
+// make a list, "headers.Accept" a map.
 struct Option {
   std::string path;
   std::string value;
 };
 
+// A message that the handler is given, or that it has published.
+struct TestMessage {
+  std::string topic;
+  std::string payload;
+  int qos = 1;
+  bool retain = false;
+  bool dup = false;
+  unsigned attempt = 1;
+  std::vector<std::pair<std::string, std::string>> user_properties = {};
+  std::string content_type = {};  // this one and those below: none when empty
+  std::string response_topic = {};
+  std::string correlation_data = {};
+  std::optional<std::uint32_t> expires_in = {};  // seconds
+  bool payload_is_text = false;
+
+  Properties properties() const {
+    Properties all;
+    if (payload_is_text) all.payload_is_text();
+    if (expires_in) all.expires_in(std::chrono::seconds(*expires_in));
+    if (!content_type.empty()) all.content_type(content_type);
+    if (!response_topic.empty()) all.response_topic(response_topic);
+    if (!correlation_data.empty()) all.correlation_data(correlation_data);
+    for (const auto& [name, value] : user_properties) all.user(name, value);
+    return all;
+  }
+};
+
 class HandlerTester {
  public:
-  // Throws std::runtime_error with what the handler said
-  // when it refuses to start.
+  // Throws std::runtime_error with what the handler said when it refuses to start.
   explicit HandlerTester(std::initializer_list<Option> options = {},
                          const fastmqtt_handler& handler = fastmqtt_handler_v1)
       : handler_(handler) {
     for (const Option& option : options) {
       check_name(option.path);
-      options_[option.path] = option.value;
+      options_.push_back(option);
     }
-    host_.raw.size = sizeof host_.raw;
-    host_.raw.log_level = FASTMQTT_DEBUG;
-    host_.raw.log = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text) {
-      self(h).logs.emplace_back(to_string_view(text));
-      self(h).last_level = static_cast<Level>(level);
-    };
-    host_.raw.log_message = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text,
-                               const fastmqtt_message*) { h->log(h, level, text); };
-    host_.raw.complete = [](const fastmqtt_host* h, std::uint64_t id, fastmqtt_result result) {
-      self(h).completed[id] = static_cast<Result>(result);
-    };
-    host_.raw.now_ns = [](const fastmqtt_host* h) -> std::int64_t { return self(h).now.count(); };
-    host_.raw.wake_at = [](const fastmqtt_host* h, std::int64_t when) {
-      self(h).alarm = std::chrono::nanoseconds(when);
-    };
-    host_.raw.config = [](const fastmqtt_host* h, const char* path) -> fastmqtt_view {
-      const auto found = self(h).options_.find(path);
-      return found == self(h).options_.end() ? fastmqtt_view{} : to_view(found->second);
-    };
-    host_.raw.config_error = [](const fastmqtt_host* h, const char* path, fastmqtt_view what) {
-      self(h).logs.push_back(std::string(path) + ": " + std::string(to_string_view(what)));
-    };
-    host_.raw.counter = [](const fastmqtt_host* h, const char* name) -> std::uint32_t {
-      self(h).counter_names_.emplace_back(name);
-      return static_cast<std::uint32_t>(self(h).counter_names_.size() - 1);
-    };
-    host_.raw.count = [](const fastmqtt_host* h, std::uint32_t counter, std::uint64_t by) {
-      self(h).counts[self(h).counter_names_.at(counter)] += by;
-    };
-    instance_ = handler_.create(&host_.raw);
+    fill_host_table();
+    instance_ = handler_.create(&host_.table);
     if (!instance_)
-      throw std::runtime_error(logs.empty() ? "create() failed and said nothing" : logs.back());
+      throw std::runtime_error(logs_.empty() ? "create() failed and said nothing" : logs_.back());
   }
   HandlerTester(const HandlerTester&) = delete;
   HandlerTester& operator=(const HandlerTester&) = delete;
@@ -75,42 +81,215 @@ class HandlerTester {
   }
 
   // Hands over one message and returns the answer.
-  Result deliver(std::string_view topic, std::string_view payload, int qos = 1,
-                 bool retained = false, std::span<const fastmqtt_property> properties = {}) {
-    fastmqtt_message m{};
-    m.size = sizeof m;
-    m.qos = static_cast<std::uint8_t>(qos);
-    m.retain = retained;
-    m.topic = to_view(topic);
-    m.payload = to_view(payload);
-    m.properties = properties.data();
-    m.property_count = properties.size();
-    m.id = m.message_id = ++last_id;
-    m.attempt = 1;
-    const fastmqtt_message* list[] = {&m};
-    fastmqtt_result result = FASTMQTT_OK;
-    handler_.on_messages(instance_, list, 1, &result);
-    return static_cast<Result>(result);
+  Result deliver(const TestMessage& message) { return deliver_batch({message}).front(); }
+  Result deliver(std::string_view topic, std::string_view payload) {
+    return deliver({.topic = std::string(topic), .payload = std::string(payload)});
   }
+  // Hands over several in one call, as the daemon does to a handler that takes batches.
+  std::vector<Result> deliver_batch(const std::vector<TestMessage>& messages) {
+    auto call = std::make_unique<Call>(messages);
+    for (std::size_t i = 0; i < messages.size(); ++i)
+      call->raw.push_back(to_raw(call->messages[i], call->properties[i].list()));
+    std::vector<const fastmqtt_message*> list;
+    for (const fastmqtt_message& m : call->raw) list.push_back(&m);
+    std::vector<fastmqtt_result> results(messages.size(), FASTMQTT_OK);
+    handler_.on_messages(instance_, list.data(), list.size(), results.data());
+    std::vector<Result> answers;
+    for (const fastmqtt_result result : results) answers.push_back(static_cast<Result>(result));
+    // A pending message stays readable, as it does in the daemon.
+    if (std::ranges::find(answers, Result::pending) != answers.end())
+      pending_.push_back(std::move(call));
+    return answers;
+  }
+  // Of the latest delivery, for answer_to().
+  std::uint64_t last_id() const { return last_id_; }
 
-  // Moves the clock on and, when that reaches the alarm, lets it ring.
+  // Moves the clock on and, when that reaches the alarm, lets it ring once.
   void advance(std::chrono::nanoseconds by) {
-    now += by;
-    if (!alarm || *alarm > now || !handler_.on_wake) return;
-    alarm.reset();
+    {
+      const std::lock_guard lock(mutex_);
+      now_ += by;
+    }
+    wake();
+  }
+  // Lets an alarm ring that is due by now; false when there is none.
+  bool wake() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!alarm_ || *alarm_ > now_ || !handler_.on_wake) return false;
+      alarm_.reset();
+    }
     handler_.on_wake(instance_);
+    return true;
   }
 
-  std::vector<std::string> logs;
-  Level last_level = Level::debug;  // of the latest of them
-  std::map<std::string, std::uint64_t> counts;
-  std::map<std::uint64_t, Result> completed;
-  std::optional<std::chrono::nanoseconds> alarm;
-  std::chrono::nanoseconds now{};
-  std::uint64_t last_id = 0;  // of the latest delivery
+  // What publish() answers from now on: `retry` is a way out that is full.
+  void set_publish_answer(Result answer) {
+    const std::lock_guard lock(mutex_);
+    publish_answer_ = answer;
+  }
+
+  // ---- what the handler did so far
+  // ---------------------------------------------------------------
+  std::vector<std::string> logs() const { return copy(logs_); }
+  std::string last_log() const {  // empty when there is none
+    const std::lock_guard lock(mutex_);
+    return logs_.empty() ? "" : logs_.back();
+  }
+  std::vector<Level> levels() const { return copy(levels_); }  // of the logs, one each
+  std::vector<TestMessage> published() const { return copy(published_); }
+  std::map<std::string, std::uint64_t> counts() const { return copy(counts_); }
+  std::optional<std::chrono::nanoseconds> alarm() const { return copy(alarm_); }
+  std::chrono::nanoseconds now() const { return copy(now_); }
+  // The answer given through complete(); waits for it, and throws when it does not come in time.
+  Result answer_to(std::uint64_t id,
+                   std::chrono::milliseconds within = std::chrono::seconds(10)) const {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, within, [&] { return completed_.contains(id); }))
+      throw std::runtime_error("delivery " + std::to_string(id) + " was not completed");
+    return completed_.at(id);
+  }
+  // Waits until the handler has asked for an alarm that is due, then lets it ring; throws when it
+  // does not ask in time.
+  void wait_for_wake(std::chrono::milliseconds within = std::chrono::seconds(10)) {
+    {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait_for(lock, within, [&] { return alarm_ && *alarm_ <= now_; }))
+        throw std::runtime_error("the handler did not ask to be woken");
+    }
+    wake();
+  }
 
  private:
-  // As the daemon refuses an option that the handler does not name.
+  // The C table with the way back to this object behind it.
+  struct Host {
+    fastmqtt_host table{};
+    HandlerTester* tester = nullptr;
+  };
+  // What the handler is given in one call.
+  struct Call {
+    explicit Call(const std::vector<TestMessage>& given) : messages(given) {
+      for (const TestMessage& m : messages) properties.push_back(m.properties());
+    }
+    std::vector<TestMessage> messages;
+    std::vector<Properties> properties;  // of each; views into it
+    std::vector<fastmqtt_message> raw;   // views into both
+  };
+
+  static HandlerTester& self(const fastmqtt_host* host) {
+    return *reinterpret_cast<const Host*>(host)->tester;
+  }
+
+  void fill_host_table() {
+    host_.tester = this;
+    fastmqtt_host& table = host_.table;
+    table.size = sizeof table;
+    table.log_level = FASTMQTT_DEBUG;
+    table.name = handler_.name;
+    table.log = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text) {
+      self(h).log(level, to_string_view(text));
+    };
+    table.log_message = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text,
+                           const fastmqtt_message*) { h->log(h, level, text); };
+    table.publish = [](const fastmqtt_host* h, const fastmqtt_message* message) {
+      return self(h).publish(*message);
+    };
+    table.complete = [](const fastmqtt_host* h, std::uint64_t id, fastmqtt_result result) {
+      const std::lock_guard lock(self(h).mutex_);
+      self(h).completed_.emplace(id, static_cast<Result>(result));
+      self(h).changed_.notify_all();
+    };
+    table.now_ns = [](const fastmqtt_host* h) -> std::int64_t { return self(h).now().count(); };
+    table.wake_at = [](const fastmqtt_host* h, std::int64_t when) {
+      const std::lock_guard lock(self(h).mutex_);
+      self(h).alarm_ = when == 0 ? self(h).now_ : std::chrono::nanoseconds(when);
+      self(h).changed_.notify_all();
+    };
+    table.config = [](const fastmqtt_host* h, const char* path) { return self(h).config(path); };
+    table.config_kind = [](const fastmqtt_host* h, const char* path, std::size_t* members) {
+      const std::size_t count = self(h).members(path).size();
+      if (members) *members = count;
+      return self(h).kind(path);
+    };
+    table.config_name = [](const fastmqtt_host* h, const char* path, std::size_t member) {
+      const auto names = self(h).members(path);
+      return member < names.size() ? to_view(names[member]) : fastmqtt_view{};
+    };
+    table.config_error = [](const fastmqtt_host* h, const char* path, fastmqtt_view what) {
+      self(h).log(FASTMQTT_ERROR, std::string(path) + ": " + std::string(to_string_view(what)));
+    };
+    table.counter = [](const fastmqtt_host* h, const char* name) { return self(h).counter(name); };
+    table.count = [](const fastmqtt_host* h, std::uint32_t counter, std::uint64_t by) {
+      const std::lock_guard lock(self(h).mutex_);
+      self(h).counts_[self(h).counter_names_.at(counter)] += by;
+    };
+  }
+
+  template <class T>
+  T copy(const T& value) const {
+    const std::lock_guard lock(mutex_);
+    return value;
+  }
+
+  void log(std::int32_t level, std::string_view text) {
+    const std::lock_guard lock(mutex_);
+    logs_.emplace_back(text);
+    levels_.push_back(static_cast<Level>(level));
+  }
+
+  fastmqtt_result publish(const fastmqtt_message& message) {
+    const std::lock_guard lock(mutex_);
+    if (publish_answer_ == Result::ok) published_.push_back(from_raw(message));
+    return static_cast<fastmqtt_result>(publish_answer_);
+  }
+
+  std::uint32_t counter(const char* name) {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find(counter_names_, std::string_view(name));
+    const auto index = found - counter_names_.begin();
+    if (found == counter_names_.end()) counter_names_.emplace_back(name);
+    counts_[name];
+    return static_cast<std::uint32_t>(index);
+  }
+
+  static TestMessage from_raw(const fastmqtt_message& raw) {
+    TestMessage message;
+    const Message view(&raw);
+    message.topic = view.topic();
+    message.payload = view.payload();
+    message.qos = view.qos();
+    message.retain = view.retained();
+    message.content_type = view.content_type().value_or("");
+    message.response_topic = view.response_topic().value_or("");
+    message.correlation_data = view.correlation_data().value_or("");
+    for (const fastmqtt_property& p : view.properties()) {
+      if (p.id == FASTMQTT_USER_PROPERTY)
+        message.user_properties.emplace_back(to_string_view(p.name), to_string_view(p.value));
+      if (p.id == FASTMQTT_MESSAGE_EXPIRY_INTERVAL) message.expires_in = p.number;
+      if (p.id == FASTMQTT_PAYLOAD_FORMAT_INDICATOR) message.payload_is_text = p.number == 1;
+    }
+    return message;
+  }
+
+  fastmqtt_message to_raw(const TestMessage& message,
+                          std::span<const fastmqtt_property> properties) {
+    fastmqtt_message raw{};
+    raw.size = sizeof raw;
+    raw.qos = static_cast<std::uint8_t>(message.qos);
+    raw.retain = message.retain;
+    raw.dup = message.dup;
+    raw.topic = to_view(message.topic);
+    raw.payload = to_view(message.payload);
+    raw.properties = properties.data();
+    raw.property_count = properties.size();
+    raw.id = raw.message_id = ++last_id_;
+    raw.attempt = message.attempt;
+    return raw;
+  }
+
+  // ---- options
+  // ----------------------------------------------------------------------------------- As the
+  // daemon refuses an option that the handler does not name.
   void check_name(const std::string& path) const {
     const std::string_view top = std::string_view(path).substr(0, path.find('.'));
     if (!handler_.options) return;
@@ -119,20 +298,54 @@ class HandlerTester {
     throw std::runtime_error(path + ": unknown option");
   }
 
-  // The C table with the way back to this object behind it.
-  struct RawHost {
-    fastmqtt_host raw{};
-    HandlerTester* tester = nullptr;
-  };
-  static HandlerTester& self(const fastmqtt_host* host) {
-    return *reinterpret_cast<const RawHost*>(host)->tester;
+  // The names right below a path, in the order given.
+  std::vector<std::string_view> members(std::string_view path) const {
+    std::vector<std::string_view> names;
+    for (const Option& option : options_) {
+      std::string_view rest = option.path;
+      if (!path.empty()) {
+        if (!rest.starts_with(path) || rest.size() <= path.size() || rest[path.size()] != '.')
+          continue;
+        rest.remove_prefix(path.size() + 1);
+      }
+      rest = rest.substr(0, rest.find('.'));
+      if (std::ranges::find(names, rest) == names.end()) names.push_back(rest);
+    }
+    return names;
   }
 
-  RawHost host_{{}, this};
+  std::int32_t kind(std::string_view path) const {
+    const auto names = members(path);
+    if (names.empty()) return config(path).data ? FASTMQTT_SCALAR : FASTMQTT_ABSENT;
+    for (std::size_t i = 0; i < names.size(); ++i)
+      if (names[i] != std::to_string(i)) return FASTMQTT_MAP;
+    return FASTMQTT_LIST;
+  }
+
+  // Scalars only: there is no YAML here.
+  fastmqtt_view config(std::string_view path) const {
+    const auto found = std::ranges::find(options_, path, &Option::path);
+    return found == options_.end() ? fastmqtt_view{} : to_view(found->value);
+  }
+
+  Host host_;
   const fastmqtt_handler& handler_;
-  std::map<std::string, std::string> options_;
-  std::vector<std::string> counter_names_;
+  std::vector<Option> options_;
   void* instance_ = nullptr;
+  std::uint64_t last_id_ = 0;
+  std::vector<std::unique_ptr<Call>> pending_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  mutable std::condition_variable changed_;
+  std::vector<std::string> logs_;
+  std::vector<Level> levels_;
+  std::vector<TestMessage> published_;
+  Result publish_answer_ = Result::ok;
+  std::map<std::string, std::uint64_t> counts_;
+  std::vector<std::string> counter_names_;
+  std::map<std::uint64_t, Result> completed_;
+  std::optional<std::chrono::nanoseconds> alarm_;
+  std::chrono::nanoseconds now_{};
 };
 
 }  // namespace fastmqtt::testing

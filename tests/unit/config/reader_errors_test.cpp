@@ -43,9 +43,9 @@ TEST(ReaderErrors, UnknownKeys) {
       {"log: {level: info, ~: x}", "1:20: log: a key is empty: expected a name before the ':'"},
       {"log: {levle: x}",
        "1:7: log.levle: unknown key: did you mean 'level'? (known: level, target)"},
-      {"handlers: {h: {workers: 2}}",
-       "1:16: handlers.h.workers: unknown key: (known: plugin, subscribe, options, enabled, queue, "
-       "retry, timeout, skip_retained, isolation)"},
+      {"handlers: {h: {worker: 2}}",
+       "1:16: handlers.h.worker: unknown key: did you mean 'workers'? (known: plugin, subscribe, "
+       "options, enabled, workers, queue, retry, timeout, skip_retained, isolation)"},
       {"handlers: {h: {queue: {msgs: 2}}}",
        "1:24: handlers.h.queue.msgs: unknown key: (known: messages, size, when_full)"},
       {"handlers: {h: {subscribe: [{topic: a, QoS: 2}]}}",

@@ -25,8 +25,15 @@ class LaneQueueTest : public testing::Test {
   LaneQueueTest() { retry_.delay = retry_.delay_max = 1s; }
 
   LaneQueue& queue() {
-    if (!queue_) queue_.emplace(limits_, retry_, Duration(30s));
+    if (!queue_) {
+      room_ = std::make_shared<QueueRoom>(limits_);
+      queue_.emplace(limits_.when_full, retry_, Duration(30s), room_);
+    }
     return *queue_;
+  }
+  QueueRoom& room() {
+    queue();
+    return *room_;
   }
   void push(const std::string& topic, const std::string& payload, int qos = 1) {
     EXPECT_EQ(queue().push(message(topic, payload, qos), now_), kQueued);
@@ -48,6 +55,7 @@ class LaneQueueTest : public testing::Test {
 
   QueueConfig limits_;
   RetryConfig retry_;
+  std::shared_ptr<QueueRoom> room_;
   std::optional<LaneQueue> queue_;
   std::vector<Delivery> batch_;
   TimePoint now_{1h};
@@ -265,9 +273,9 @@ TEST_F(LaneQueueTest, ARetryBesideAPendingOneOfItsTopicWaitsForIt) {
 TEST_F(LaneQueueTest, RefusesQos1And2PastItsLimit) {
   limits_.messages = 2;
   push("a", "1");
-  EXPECT_TRUE(queue().has_room(100));
+  EXPECT_TRUE(room().fits(100));
   push("a", "2");
-  EXPECT_FALSE(queue().has_room(100));
+  EXPECT_FALSE(room().fits(100));
   EXPECT_EQ(queue().push(message("a", "3"), now_), kRefused);
   EXPECT_EQ(queue().messages(), 2u);
   EXPECT_EQ(queue().push(message("a", "4", 2), now_), kRefused);
@@ -303,10 +311,10 @@ TEST_F(LaneQueueTest, DropsTheNewestOfQos0WhenToldTo) {
 TEST_F(LaneQueueTest, HasDrainedBelowFourFifths) {
   limits_.messages = 10;
   for (int i = 0; i < 8; ++i) push("a", "x");
-  EXPECT_FALSE(queue().has_drained());
+  EXPECT_FALSE(room().has_drained());
   take(1);
   settle(0, FASTMQTT_OK);
-  EXPECT_TRUE(queue().has_drained());
+  EXPECT_TRUE(room().has_drained());
 }
 
 TEST_F(LaneQueueTest, HurryingTriesWhatIsHeldAtOnce) {

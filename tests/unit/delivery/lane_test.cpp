@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
+#include <map>
+#include <set>
+#include <thread>
 
 #include "tests/unit/support/in_process_handler.hpp"
 
@@ -51,6 +55,7 @@ class LaneTest : public ::testing::Test {
     lane.close();
     return attention_.wait([&] { return lane.finished(); });
   }
+  Outbox outbox_;
   Attention attention_;
 };
 
@@ -58,7 +63,7 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.size == 3 ? FASTMQTT_REJECT : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   lane.start();
   for (const char* payload : {"1", "2", "bad", "4"})
     EXPECT_TRUE(lane.push(make_message("a", payload)));
@@ -72,7 +77,7 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
 
 TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -81,7 +86,7 @@ TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
 
 TEST_F(LaneTest, GivesAllThatWaitsToAHandlerOfBatches) {
   InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_BATCHES);
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   for (int i = 0; i < 300; ++i) lane.push(make_message("a", "x"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -94,7 +99,7 @@ TEST_F(LaneTest, RetriesKeepTheOrderOfTheirTopic) {
     const bool first = std::string_view(m.payload.data, m.payload.size) == "1";
     return first && failures++ < 3 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
   lane.push(make_message("b", "other"));
   lane.start();
@@ -111,7 +116,7 @@ TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
     if (calls++ == 0) throw std::runtime_error("boom");
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"));
   ASSERT_TRUE(handler.wait_for(1));
@@ -126,7 +131,7 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
     constexpr fastmqtt_result kAnswers[] = {-1, 77, FASTMQTT_OK};
     return kAnswers[calls++];
   });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   lane.push(make_message("a", "1"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -136,7 +141,7 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
 
 TEST_F(LaneTest, PendingIsAnsweredFromAnotherThread) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"));
   ASSERT_TRUE(handler.wait_for(1));
@@ -156,7 +161,7 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"));
   ASSERT_TRUE(handler.wait_for(2));
@@ -166,7 +171,7 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
 
 TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   lane.start();
   std::async(std::launch::async, [&] { handler.host()->wake_at(handler.host(), 0); }).get();
   ASSERT_TRUE(handler.wait_for_wakes(1));
@@ -178,7 +183,7 @@ TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
 
 TEST_F(LaneTest, CountsWhatTheHandlerCounts) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   const fastmqtt_host* host = handler.host();
   const std::uint32_t counter = host->counter(host, "things");
   EXPECT_EQ(host->counter(host, "things"), counter);
@@ -196,7 +201,7 @@ TEST_F(LaneTest, SaysWhenAndWhereACallIsStuck) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, attention_.callback());
   EXPECT_FALSE(lane.stuck(Clock::now()));
   lane.start();
   lane.push(make_message("a/b", "1"));
@@ -215,7 +220,7 @@ TEST_F(LaneTest, CallsForAttentionOnceForManyDrops) {
   small.queue.when_full = WhenFull::drop_newest;
   InProcessHandler handler;
   std::atomic<int> calls{0};
-  Lane lane(small, handler.library(), [&] { ++calls; });
+  Lane lane(small, handler.library(), outbox_, [&] { ++calls; });
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(lane.push(make_message("a", "x", 0)));
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(lane.take_unreported_drops(), 4u);
@@ -227,7 +232,7 @@ TEST_F(LaneTest, ClosingWorksOffWhatIsHeldAndWhatIsBehindIt) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.data[0] == '1' && m.attempt < 4 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -238,10 +243,10 @@ TEST_F(LaneTest, ClosingWorksOffWhatIsHeldAndWhatIsBehindIt) {
 TEST_F(LaneTest, ClosingDoesNotWaitForAnAlarmThatAlwaysRings) {
   InProcessHandler handler;
   handler.raw().on_wake = [](void* self) {
-    const fastmqtt_host* host = static_cast<InProcessHandler*>(self)->host();
+    const fastmqtt_host* host = InProcessHandler::host_of(self);
     host->wake_at(host, 0);
   };
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   handler.host()->wake_at(handler.host(), 0);
   lane.start();
   EXPECT_TRUE(close_and_wait(lane));
@@ -255,7 +260,7 @@ TEST_F(LaneTest, APendingMessageStaysReadable) {
     kept.push_back(&m);
     return FASTMQTT_PENDING;
   });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   lane.start();
   for (int i = 0; i < 300; ++i) {
     lane.push(make_message("k/" + std::to_string(i), "keep " + std::to_string(i)));
@@ -282,7 +287,7 @@ TEST_F(LaneTest, EachCallHasItsOwnDeadline) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 1s;
-  Lane lane(short_timeout, handler.library(), attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, attention_.callback());
   for (int i = 0; i < 100; ++i) lane.push(make_message("a", "x"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -298,7 +303,7 @@ TEST_F(LaneTest, AbandoningStopsAfterTheCallAtHand) {
     released.wait();
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
   for (int i = 0; i < 10; ++i) lane.push(make_message("a", std::to_string(i)));
   lane.start();
   entered.get_future().wait();
@@ -307,6 +312,118 @@ TEST_F(LaneTest, AbandoningStopsAfterTheCallAtHand) {
   ASSERT_TRUE(attention_.wait([&] { return lane.finished(); }));
   EXPECT_EQ(handler.payloads(), "0");
   EXPECT_EQ(lane.waiting(), 9u);
+}
+
+HandlerConfig several(int workers) {
+  HandlerConfig several = config();
+  several.workers = workers;
+  return several;
+}
+
+TEST_F(LaneTest, SeveralWorkersShareTheTopicsAndKeepTheOrderOfEach) {
+  InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_SHARDABLE);
+  Lane lane(several(4), handler.library(), outbox_, attention_.callback());
+  EXPECT_EQ(handler.instances(), 4u);
+  lane.start();
+  constexpr int kTopics = 16, kMessages = 50;
+  for (int i = 0; i < kMessages; ++i)
+    for (int topic = 0; topic < kTopics; ++topic)
+      lane.push(make_message("t/" + std::to_string(topic), std::to_string(i)));
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().ok, static_cast<std::uint64_t>(kTopics * kMessages));
+  std::map<std::string, std::vector<std::string>> by_topic;
+  std::map<std::string, std::set<std::thread::id>> threads;
+  std::set<std::thread::id> all_threads;
+  std::set<std::uint64_t> ids;
+  for (const auto& seen : handler.seen()) {
+    by_topic[seen.topic].push_back(seen.payload);
+    threads[seen.topic].insert(seen.thread);
+    all_threads.insert(seen.thread);
+    EXPECT_TRUE(ids.insert(seen.id).second) << "an id is nobody else's";
+  }
+  for (const auto& [topic, payloads] : by_topic) {
+    EXPECT_TRUE(std::ranges::is_sorted(payloads, {}, [](const std::string& p) {
+      return std::stoi(p);
+    })) << topic;
+    EXPECT_EQ(threads[topic].size(), 1u) << topic;
+  }
+  EXPECT_GT(all_threads.size(), 1u);
+}
+
+TEST_F(LaneTest, SeveralWorkersShareTheRoom) {
+  InProcessHandler handler;
+  HandlerConfig small = several(3);
+  small.queue.messages = 5;
+  Lane lane(small, handler.library(), outbox_, attention_.callback());
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(lane.push(make_message(std::to_string(i), "x")));
+  EXPECT_FALSE(lane.has_room(1));
+  for (int i = 5; i < 12; ++i) EXPECT_FALSE(lane.push(make_message(std::to_string(i), "x")));
+  EXPECT_EQ(lane.waiting(), 5u);
+  EXPECT_FALSE(lane.has_drained());
+  lane.start();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_TRUE(lane.has_drained());
+  EXPECT_EQ(lane.counts().ok, 5u);
+}
+
+TEST_F(LaneTest, AnAnswerGivenThroughTheWrongWorkersHostIsNobodys) {
+  InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
+  Lane lane(several(2), handler.library(), outbox_, attention_.callback());
+  lane.start();
+  lane.push(make_message("a", "1"));
+  ASSERT_TRUE(handler.wait_for(1));
+  const std::uint64_t id = handler.seen()[0].id;
+  for (const fastmqtt_host* host : handler.hosts())
+    if (host != handler.seen()[0].host) host->complete(host, id, FASTMQTT_REJECT);
+  EXPECT_EQ(lane.waiting(), 1u);
+  handler.seen()[0].host->complete(handler.seen()[0].host, id, FASTMQTT_OK);
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().ok, 1u);
+  EXPECT_EQ(lane.counts().reject, 0u);
+}
+
+// What a handler has in its hands without an answer is bounded by its queue, like what waits.
+TEST_F(LaneTest, PendingIsBounded) {
+  InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
+  HandlerConfig small = config();
+  small.queue.messages = 3;
+  Lane lane(small, handler.library(), outbox_, attention_.callback());
+  lane.start();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(lane.push(make_message(std::to_string(i), "x")));
+  ASSERT_TRUE(handler.wait_for(3));
+  EXPECT_FALSE(lane.push(make_message("more", "x")));
+  handler.host()->complete(handler.host(), handler.seen()[1].id, FASTMQTT_OK);
+  const TimePoint deadline = Clock::now() + 10s;
+  while (!lane.has_room(1) && Clock::now() < deadline) std::this_thread::yield();
+  EXPECT_TRUE(lane.push(make_message("more", "x")));
+  ASSERT_TRUE(handler.wait_for(4));
+  for (const auto& seen : handler.seen())
+    handler.host()->complete(handler.host(), seen.id, FASTMQTT_OK);
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().ok, 4u);
+}
+
+TEST_F(LaneTest, PublishesFromAnyThreadIntoTheOutbox) {
+  InProcessHandler handler;
+  HandlerConfig small = config();
+  small.queue.messages = 300;
+  Lane lane(small, handler.library(), outbox_, attention_.callback());
+  const fastmqtt_host* host = handler.host();
+  fastmqtt_message message{};
+  message.size = sizeof message;
+  message.topic = {"t", 1};
+  std::vector<std::future<int>> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.push_back(std::async(std::launch::async, [&] {
+      int taken = 0;
+      for (int k = 0; k < 100; ++k) taken += host->publish(host, &message) == FASTMQTT_OK;
+      return taken;
+    }));
+  int taken = 0;
+  for (auto& thread : threads) taken += thread.get();
+  EXPECT_EQ(taken, 300) << "as many as its queue holds";
+  EXPECT_EQ(outbox_.waiting(), 300u);
+  EXPECT_EQ(lane.publish_counts().waiting, 300u);
 }
 
 }  // namespace

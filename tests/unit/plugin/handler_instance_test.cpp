@@ -11,9 +11,16 @@ namespace {
 
 using testing::InProcessHandler;
 
-struct NoRequests : HandlerRequests {
+struct Requests : HandlerRequests {
   void complete(std::uint64_t, fastmqtt_result) override {}
   void wake_at(std::int64_t) override {}
+  bool publish(MessagePtr message) override {
+    if (full) return false;
+    published.push_back(std::move(message));
+    return true;
+  }
+  bool full = false;
+  std::vector<MessagePtr> published;
 };
 
 class HandlerInstanceTest : public ::testing::Test {
@@ -43,7 +50,7 @@ class HandlerInstanceTest : public ::testing::Test {
 
   InProcessHandler fake_;
   HandlerConfig config_;
-  NoRequests requests_;
+  Requests requests_;
   testing::RecordedLog log_;
 };
 
@@ -112,6 +119,96 @@ TEST_F(HandlerInstanceTest, LogsWithTheFieldsOfTheMessage) {
   EXPECT_EQ(log_.fields().at("MQTT_TOPIC"), "a/b");
   EXPECT_EQ(log_.fields().at("MQTT_QOS"), "2");
   EXPECT_EQ(log_.fields().at("MQTT_ATTEMPT"), "3");
+}
+
+std::string text(fastmqtt_view view) { return {view.data, view.data ? view.size : 0}; }
+fastmqtt_view view(std::string_view from) { return {from.data(), from.size()}; }
+
+TEST_F(HandlerInstanceTest, ShowsTheShapeOfTheOptions) {
+  std::vector<HandlerOptions::Entry> entries(4);
+  entries[0].members = {"command", "limit"};
+  entries[1].path = "command";
+  entries[1].list = true;
+  entries[1].members = {"0"};
+  entries[2].path = "command.0";
+  entries[2].scalar = true;
+  entries[3].path = "limit";
+  entries[3].null = true;
+  config_.options = HandlerOptions(entries);
+  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const fastmqtt_host* host = fake_.host();
+  std::size_t members = 9;
+  EXPECT_EQ(host->config_kind(host, "", &members), FASTMQTT_MAP);
+  EXPECT_EQ(members, 2u);
+  EXPECT_EQ(text(host->config_name(host, "", 1)), "limit");
+  EXPECT_EQ(host->config_name(host, "", 2).data, nullptr);
+  EXPECT_EQ(host->config_kind(host, "command", &members), FASTMQTT_LIST);
+  EXPECT_EQ(members, 1u);
+  EXPECT_EQ(host->config_kind(host, "command.0", nullptr), FASTMQTT_SCALAR);
+  EXPECT_EQ(host->config_kind(host, "limit", &members), FASTMQTT_ABSENT) << "it is null";
+  EXPECT_EQ(members, 0u);
+  EXPECT_EQ(host->config_name(host, "nothing", 0).data, nullptr);
+}
+
+TEST_F(HandlerInstanceTest, KnowsItsName) {
+  const HandlerInstance instance(fake_.library(), config_, requests_);
+  EXPECT_STREQ(fake_.host()->name, "archive");
+}
+
+TEST_F(HandlerInstanceTest, PublishesACopy) {
+  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const fastmqtt_host* host = fake_.host();
+  std::string topic = "a/b", payload = "on";
+  const fastmqtt_property property{FASTMQTT_USER_PROPERTY, 0, view("k"), view("v")};
+  fastmqtt_message message{};
+  message.size = sizeof message;
+  message.qos = 2;
+  message.retain = 1;
+  message.topic = view(topic);
+  message.payload = view(payload);
+  message.properties = &property;
+  message.property_count = 1;
+  EXPECT_EQ(host->publish(host, &message), FASTMQTT_OK);
+  topic = payload = "xx";
+  ASSERT_EQ(requests_.published.size(), 1u);
+  const Message& copy = *requests_.published.front();
+  EXPECT_EQ(copy.topic(), "a/b");
+  EXPECT_EQ(copy.payload(), "on");
+  EXPECT_EQ(copy.qos(), 2);
+  EXPECT_TRUE(copy.retain());
+  EXPECT_EQ(text(copy.properties()[0].value), "v");
+  requests_.full = true;
+  message.topic = view("a");
+  EXPECT_EQ(host->publish(host, &message), FASTMQTT_RETRY);
+}
+
+TEST_F(HandlerInstanceTest, RefusesToPublishWhatIsMalformedAndSaysWhy) {
+  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const fastmqtt_host* host = fake_.host();
+  fastmqtt_message message{};
+  message.size = sizeof message;
+  message.topic = view("a/+");
+  EXPECT_EQ(host->publish(host, &message), FASTMQTT_REJECT);
+  EXPECT_THAT(
+      log_.texts().back(),
+      ::testing::HasSubstr("archive: cannot publish to a/+: a topic name has no wildcards"));
+  EXPECT_EQ(host->publish(host, nullptr), FASTMQTT_REJECT);
+  EXPECT_TRUE(requests_.published.empty());
+}
+
+TEST_F(HandlerInstanceTest, RefusesACounterWithoutAProperName) {
+  HandlerInstance instance(fake_.library(), config_, requests_);
+  const fastmqtt_host* host = fake_.host();
+  host->count(host, host->counter(host, "Bad name"), 1);
+  host->count(host, host->counter(host, "good_1"), 2);
+  EXPECT_EQ(instance.counters(), (std::map<std::string, std::uint64_t>{{"good_1", 2}}));
+  EXPECT_THAT(log_.texts().back(), ::testing::HasSubstr("'Bad name' is no name for a counter"));
+}
+
+TEST_F(HandlerInstanceTest, SurvivesADestroyThatThrows) {
+  fake_.raw().destroy = [](void*) { throw std::runtime_error("not so fast"); };
+  { const HandlerInstance instance(fake_.library(), config_, requests_); }
+  EXPECT_THAT(log_.texts().back(), ::testing::HasSubstr("archive: exception: not so fast"));
 }
 
 }  // namespace

@@ -189,7 +189,58 @@ TEST_F(HandlerLibraryTest, RefusesTheSameHandlerTwice) {
   EXPECT_EQ(load().size(), 1u);
   EXPECT_THAT(problems_,
               ElementsAre(HasSubstr("two.so: is a second handler named 'recorder', after "),
-                          HasSubstr("zero.so: has the same file or soname as ")));
+                          HasSubstr("zero.so: is the same file as ")));
+}
+
+TEST_F(HandlerLibraryTest, RefusesASecondPluginOfASoname) {
+  add("soname_first");
+  add("soname_second");
+  EXPECT_EQ(load().size(), 1u);
+  EXPECT_THAT(problems_, ElementsAre(::testing::AllOf(
+                             HasSubstr("soname_second.so: has the same soname as "),
+                             HasSubstr("soname_first.so, libtwin.so.1: build it with a soname of "
+                                       "its own, or with none"))));
+}
+
+TEST_F(HandlerLibraryTest, LoadsAPluginOfTheFuture) {
+  add("future_struct");
+  const auto libraries = load();
+  EXPECT_THAT(problems_, IsEmpty());
+  ASSERT_EQ(libraries.size(), 1u);
+  EXPECT_EQ(libraries[0].name, "future_struct");
+  EXPECT_EQ(libraries[0].topics.size(), 1u);
+}
+
+TEST_F(HandlerLibraryTest, RefusesAnEssentialFlagThatItDoesNotKnow) {
+  add("unknown_flag");
+  EXPECT_THAT(load(), IsEmpty());
+  EXPECT_THAT(problems_, ElementsAre(EndsWith(
+                             "unknown_flag.so: its flags 0x20000 are unknown to this version: a "
+                             "newer fastmqttd, or a plugin that does without")));
+}
+
+TEST_F(HandlerLibraryTest, SurvivesConstructorsThatDoNot) {
+  for (const char* bad : {"constructor_exits", "constructor_crashes", "constructor_throws"})
+    add(bad);
+  add("recorder");
+  EXPECT_EQ(load().size(), 1u);
+  EXPECT_THAT(problems_,
+              ElementsAre(HasSubstr("constructor_crashes.so: its constructor "),
+                          HasSubstr("constructor_exits.so: its constructor ends the process, with "
+                                    "status 3"),
+                          HasSubstr("constructor_throws.so: its constructor crashes: SIGABRT: it "
+                                    "says: what():  no licence found")));
+}
+
+TEST_F(HandlerLibraryTest, LoadsOneFileInSpiteOfDoubts) {
+  const std::string path = add("recorder");
+  testing::set_mode(path, 0757);
+  std::vector<Problem> doubts;
+  EXPECT_EQ(load_handler_library(path, doubts).name, "recorder");
+  ASSERT_EQ(doubts.size(), 1u);
+  EXPECT_THAT(to_string(doubts[0]),
+              EndsWith("recorder.so: can be written by others: chmod go-w it"));
+  EXPECT_THROW(load_handler_library(directory_ / "none.so", doubts), Problem);
 }
 
 TEST_F(HandlerLibraryTest, LeavesOthersAlone) {

@@ -62,16 +62,34 @@ TEST(PacketStore, RemembersAMessageOfMqtt5OnceItWasTaken) {
   EXPECT_THAT(keys(store), ElementsAre("r5-1"));
 }
 
-TEST(PacketStore, ForgetsWhatTheOldClientMeantToSend) {
+TEST(PacketStore, ForgetsWhatTheOldClientHadNotBegunToSend) {
   PacketStore store;
   store.new_client([](std::string_view) { return true; });
-  store.put("c-1", Parts{mqtt::string_view("SUBSCRIBE")});
+  store.put("c5-1", Parts{mqtt::string_view("SUBSCRIBE")});
   store.put("s5-2", Parts{mqtt::string_view("PUBLISH")});
-  EXPECT_TRUE(store.contains_key("c-1"));
+  store.put("sc5-3", Parts{mqtt::string_view("PUBREL")});
+  EXPECT_TRUE(store.contains_key("c5-1"));
   EXPECT_EQ(store.get("s5-2"), "PUBLISH");
   EXPECT_EQ(store.get("s5-3"), "");
   store.new_client([](std::string_view) { return true; });
-  EXPECT_THAT(keys(store), IsEmpty());
+  EXPECT_THAT(keys(store), ElementsAre("s5-2", "sc5-3"));
+}
+
+TEST(PacketStore, TellsWhenASentPacketIsAcknowledgedOrTheSessionIsGone) {
+  std::vector<int> acknowledged;
+  int sessions_lost = 0;
+  PacketStore store({[&](int id) { acknowledged.push_back(id); }, [&] { ++sessions_lost; }});
+  store.new_client([](std::string_view) { return true; });
+  for (const char* key : {"s5-7", "sc5-7", "s-65535", "r5-9"})
+    store.put(key, Parts{mqtt::string_view("x")});
+  store.settle(true);
+  EXPECT_TRUE(store.has_sent(7));
+  EXPECT_FALSE(store.has_sent(9));
+  for (const char* key : {"s5-7", "sc5-7", "s-7", "sc-7", "s-65535", "r5-9", "s5-7"})
+    store.remove(key);
+  EXPECT_THAT(acknowledged, ElementsAre(7, 65535));
+  store.clear();
+  EXPECT_EQ(sessions_lost, 1);
 }
 
 }  // namespace

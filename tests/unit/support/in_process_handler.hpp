@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "daemon/base/guarded.hpp"
@@ -22,6 +23,8 @@ class InProcessHandler {
     std::string payload;
     unsigned attempt = 0;
     std::uint64_t id = 0;
+    std::thread::id thread = {};
+    const fastmqtt_host* host = nullptr;
   };
   using Answer = std::function<fastmqtt_result(const fastmqtt_message&)>;
 
@@ -38,7 +41,12 @@ class InProcessHandler {
 
   HandlerLibrary& library() { return library_; }
   fastmqtt_handler& raw() { return raw_; }
-  const fastmqtt_host* host() const { return host_; }
+  // Of the latest instance; of all of them.
+  const fastmqtt_host* host() const { return hosts_.back(); }
+  const std::vector<const fastmqtt_host*>& hosts() const { return hosts_; }
+  std::size_t instances() const { return hosts_.size(); }
+  // Of the instance that a function of the C interface was given.
+  static const fastmqtt_host* host_of(void* self) { return static_cast<Instance*>(self)->host; }
 
   std::vector<Seen> seen() { return log_.lock()->seen; }
   std::vector<std::size_t> batches() { return log_.lock()->batches; }
@@ -56,6 +64,11 @@ class InProcessHandler {
   }
 
  private:
+  // What create() makes; one a worker.
+  struct Instance {
+    InProcessHandler& handler;
+    const fastmqtt_host* host;
+  };
   struct Log {
     std::vector<Seen> seen;
     std::vector<std::size_t> batches;
@@ -71,17 +84,22 @@ class InProcessHandler {
   }
 
   static void* create(const fastmqtt_host* host) {
-    current->host_ = host;
-    return current;
+    current->hosts_.push_back(host);
+    return new Instance{*current, host};
   }
-  static void destroy(void*) {}
+  static void destroy(void* self) { delete static_cast<Instance*>(self); }
   static void on_messages(void* self, const fastmqtt_message* const* messages, std::size_t count,
                           fastmqtt_result* results) {
-    auto& in = *static_cast<InProcessHandler*>(self);
+    const Instance& instance = *static_cast<Instance*>(self);
+    InProcessHandler& in = instance.handler;
     for (std::size_t i = 0; i < count; ++i) {
       const fastmqtt_message& m = *messages[i];
-      const Seen seen{
-          {m.topic.data, m.topic.size}, {m.payload.data, m.payload.size}, m.attempt, m.id};
+      const Seen seen{{m.topic.data, m.topic.size},
+                      {m.payload.data, m.payload.size},
+                      m.attempt,
+                      m.id,
+                      std::this_thread::get_id(),
+                      instance.host};
       results[i] = in.answer_(m);
       in.log_.lock()->seen.push_back(seen);
     }
@@ -89,7 +107,7 @@ class InProcessHandler {
     in.changed_.notify_all();
   }
   static void on_wake(void* self) {
-    auto& in = *static_cast<InProcessHandler*>(self);
+    InProcessHandler& in = static_cast<Instance*>(self)->handler;
     ++in.log_.lock()->wakes;
     in.changed_.notify_all();
   }
@@ -99,7 +117,7 @@ class InProcessHandler {
   Answer answer_;
   fastmqtt_handler raw_{};
   HandlerLibrary library_;
-  const fastmqtt_host* host_ = nullptr;
+  std::vector<const fastmqtt_host*> hosts_;
   std::condition_variable changed_;
   Guarded<Log> log_;
 };

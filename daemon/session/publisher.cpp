@@ -1,0 +1,106 @@
+#include "daemon/session/publisher.hpp"
+
+#include <vector>
+
+namespace fastmqttd {
+
+Publisher::Publisher(Outbox& outbox, std::function<void()> more)
+    : outbox_(outbox), more_(std::move(more)) {}
+
+void Publisher::send(Client& client) {
+  for (;;) {
+    {
+      auto state = state_.lock();
+      if (state->on_way() >= client.window()) {
+        state->window_full = true;
+        return;
+      }
+    }
+    const auto item = outbox_.take();
+    if (!item) return;
+    const auto waited = std::chrono::floor<std::chrono::seconds>(Clock::now() - item->accepted);
+    if (const std::string no = client.cannot_publish(*item->message, waited); !no.empty()) {
+      outbox_.give_up(item->number, no);
+      continue;
+    }
+    // Before the client has it: the outcome may come at once.
+    state_.lock()->packet_ids[item->number] = 0;
+    std::string why;
+    const auto packet_id = client.publish(*item->message, item->number, waited, why);
+    auto state = state_.lock();
+    const auto at = state->packet_ids.find(item->number);
+    if (at == state->packet_ids.end()) continue;
+    if (packet_id) {
+      at->second = *packet_id;
+      continue;
+    }
+    state->packet_ids.erase(at);
+    state->window_full = why.empty();
+    state.unlock();
+    if (why.empty()) return outbox_.give_back(item->number);  // until there is a connection again
+    outbox_.give_up(item->number, why);
+  }
+}
+
+void Publisher::outcome(std::uint64_t number, std::optional<int> reason_code) {
+  {
+    auto state = state_.lock();
+    if (!reason_code && state->ending) return;
+    if (state->packet_ids.erase(number) == 0) return;
+    settled(state);
+  }
+  if (!reason_code)
+    outbox_.give_back(number);
+  else if (*reason_code == 0)
+    outbox_.acknowledge(number);
+  else
+    outbox_.give_up(number, "the broker refuses it: " + reason_text(*reason_code), *reason_code);
+}
+
+void Publisher::recorded_no_more(int packet_id) {
+  auto state = state_.lock();
+  const auto inherited = state->inherited.extract(packet_id);
+  if (inherited.empty()) return;
+  settled(state);
+  state.unlock();
+  outbox_.acknowledge(inherited.mapped());
+}
+
+void Publisher::session_lost() {
+  std::map<int, std::uint64_t> inherited;
+  {
+    auto state = state_.lock();
+    inherited.swap(state->inherited);
+    settled(state);
+  }
+  for (const auto& [packet_id, number] : inherited) outbox_.give_back(number);
+}
+
+void Publisher::client_ends() { state_.lock()->ending = true; }
+
+void Publisher::client_ended(const PacketStore& store) {
+  std::vector<std::uint64_t> unsent;
+  {
+    auto state = state_.lock();
+    for (const auto& [number, packet_id] : state->packet_ids) {
+      if (packet_id != 0 && store.has_sent(packet_id))
+        state->inherited[packet_id] = number;
+      else
+        unsent.push_back(number);
+    }
+    state->packet_ids.clear();
+    state->ending = false;
+  }
+  for (const std::uint64_t number : unsent) outbox_.give_back(number);
+}
+
+// With some room in the window again it is worth sending on.
+void Publisher::settled(Guarded<State>::Locked& state) {
+  if (!state->window_full) return;
+  state->window_full = false;
+  state.unlock();
+  more_();
+  state.relock();
+}
+
+}  // namespace fastmqttd

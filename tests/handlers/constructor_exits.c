@@ -1,0 +1,13 @@
+/* Ends the process when it is loaded. */
+#include <unistd.h>
+
+#include "tests/handlers/stub.h"
+
+static void __attribute__((constructor)) at_load(void) { _exit(3); }
+
+const fastmqtt_handler fastmqtt_handler_v1 = {.size = sizeof(fastmqtt_handler),
+                                              .name = "constructor_exits",
+                                              .version = "1.0",
+                                              .create = stub_create,
+                                              .destroy = stub_destroy,
+                                              .on_messages = stub_on_messages};

@@ -1,0 +1,101 @@
+#include "daemon/delivery/outbox.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/support/in_process_handler.hpp"
+#include "tests/unit/support/recorded_log.hpp"
+
+namespace fastmqttd {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::make_message;
+
+class OutboxTest : public ::testing::Test {
+ protected:
+  static QueueConfig two_messages() {
+    QueueConfig limits;
+    limits.messages = 2;
+    return limits;
+  }
+  bool publish(const Outbox::SenderPtr& sender, const std::string& payload) {
+    return outbox_.publish(sender, make_message("t", payload));
+  }
+  // The payload of what comes next; "" when nothing does.
+  std::string take() {
+    const auto item = outbox_.take();
+    if (!item) return "";
+    numbers_.push_back(item->number);
+    return std::string(item->message->payload());
+  }
+
+  Outbox outbox_;
+  Outbox::SenderPtr a_ = Outbox::make_sender("a", "plugin", two_messages());
+  Outbox::SenderPtr b_ = Outbox::make_sender("b", "plugin", two_messages());
+  std::vector<std::uint64_t> numbers_;
+  testing::RecordedLog log_;
+};
+
+TEST_F(OutboxTest, KeepsTheOrderAlsoOfWhatComesBack) {
+  for (const char* payload : {"1", "2"}) publish(a_, payload);
+  publish(b_, "3");
+  EXPECT_EQ(take(), "1");
+  EXPECT_EQ(take(), "2");
+  outbox_.give_back(numbers_[1]);
+  outbox_.give_back(numbers_[0]);
+  outbox_.give_back(numbers_[0]);  // it is not on its way any more
+  for (const char* payload : {"1", "2", "3", ""}) EXPECT_EQ(take(), payload);
+}
+
+TEST_F(OutboxTest, IsBoundedForEachSender) {
+  EXPECT_TRUE(publish(a_, "1"));
+  EXPECT_TRUE(publish(a_, "2"));
+  EXPECT_FALSE(publish(a_, "3"));
+  EXPECT_TRUE(publish(b_, "4")) << "the other one has room of its own";
+  take();
+  EXPECT_FALSE(publish(a_, "3")) << "what is on its way counts";
+  outbox_.acknowledge(numbers_[0]);
+  EXPECT_TRUE(publish(a_, "3"));
+}
+
+TEST_F(OutboxTest, IsBoundedInBytesToo) {
+  QueueConfig limits;
+  limits.size = 1 << 10;
+  const auto sender = Outbox::make_sender("c", "plugin", limits);
+  EXPECT_TRUE(publish(sender, std::string(5000, 'x'))) << "alone one of any size may go";
+  EXPECT_FALSE(publish(sender, "x"));
+}
+
+TEST_F(OutboxTest, Counts) {
+  EXPECT_FALSE(outbox_.used());
+  publish(a_, "1");
+  publish(a_, "2");
+  EXPECT_TRUE(outbox_.used());
+  take();
+  EXPECT_EQ(outbox_.waiting(), 2u);
+  outbox_.acknowledge(numbers_[0]);
+  outbox_.acknowledge(numbers_[0]);
+  take();
+  outbox_.give_up(numbers_[1], "the broker refuses it", 0x87);
+  const Outbox::Counts counts = Outbox::counts(a_);
+  EXPECT_EQ(counts.published, 1u);
+  EXPECT_EQ(counts.failed, 1u);
+  EXPECT_EQ(counts.waiting, 0u);
+  EXPECT_EQ(outbox_.waiting(), 0u);
+  EXPECT_THAT(log_.texts().back(), HasSubstr("a: gave up publishing to t: the broker refuses it"));
+  EXPECT_EQ(log_.fields().at("MQTT_REASON"), "135");
+}
+
+TEST_F(OutboxTest, SaysWhenThereIsMore) {
+  int calls = 0;
+  outbox_.on_more([&] { ++calls; });
+  publish(a_, "1");
+  EXPECT_EQ(calls, 1);
+  take();
+  outbox_.acknowledge(numbers_[0]);
+  EXPECT_EQ(calls, 1);
+}
+
+}  // namespace
+}  // namespace fastmqttd
