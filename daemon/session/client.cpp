@@ -24,6 +24,8 @@ constexpr auto kDisconnectTimeout = 2s;
 constexpr auto kPoll = 20ms;
 // Enough to keep a connection busy; Paho itself holds no more than 100 back.
 constexpr std::size_t kMostOnWay = 64;
+// Before MQTT 5 a broker cannot say how many it takes: mosquitto by default 20 of QoS 2.
+constexpr std::size_t kUntoldReceiveMaximum = 17;
 // In a CONNACK before MQTT 5.
 constexpr int kUnacceptableVersion = 1;
 constexpr int kBadCredentials = 4;
@@ -44,6 +46,7 @@ std::string refusal_text(int code) {
 // The reason code with which the broker refused, from either place where Paho may put it; 0 when it
 // did not refuse.
 int refusal_code(int reason_code, int return_code) {
+  if (reason_code == mqtt::MQTTPP_V3_CODE) reason_code = 0;  // Paho's own, for "none"
   const int code = std::max(reason_code, return_code);
   return code >= 0x80 ? code : 0;
 }
@@ -198,8 +201,9 @@ std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
     for (const OwnSocket& socket : sockets) set_no_delay(socket);
     *sockets_.lock() = sockets;
     const mqtt::connect_response answer = token->get_connect_response();
-    broker_ =
-        config_.version == MqttVersion::v5 ? limits_of(answer.get_properties()) : BrokerLimits();
+    broker_ = config_.version == MqttVersion::v5
+                  ? limits_of(answer.get_properties())
+                  : BrokerLimits{.receive_maximum = kUntoldReceiveMaximum};
     return Connected{answer.is_session_present()};
   } catch (const mqtt::exception& failure) {
     connecting_ = false;

@@ -42,6 +42,7 @@ void Broker::write_config() const {
                      : "allow_anonymous true";
   text += "\n";
   if (geteuid() == 0) text += "user root\n";
+  text += settings_;
   write_file(directory_ / "mosquitto.conf", text);
 }
 

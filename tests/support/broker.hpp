@@ -21,6 +21,10 @@ class Broker {
   Broker();
 
   void add_user(const std::string& name, const std::string& password);
+  // A line of mosquitto.conf(5), before the start.
+  void add_setting(const std::string& line) { settings_ += line + "\n"; }
+  // A file in the broker's own directory.
+  std::filesystem::path file(std::string_view name) const { return directory_ / name; }
 
   // Returns once clients are accepted.  The first start moves to another port when that of the
   // constructor was taken meanwhile; later ones never move.
@@ -53,6 +57,7 @@ class Broker {
   std::unique_ptr<Port> port_ = std::make_unique<Port>();
   bool port_is_known_ = false;
   bool has_users_ = false;
+  std::string settings_;
   std::unique_ptr<Process> process_;
 };
 
