@@ -20,31 +20,38 @@ int packet_id(const std::string& key) { return std::atoi(key.c_str() + key.find(
 
 void PacketStore::new_client(Take take) {
   take_ = std::move(take);
-  undecided_ = {};
+  auto state = state_.lock();
+  state->undecided = {};
   // What the old client had not begun to send is not the new one's to know.
-  std::erase_if(records_,
+  std::erase_if(state->records,
                 [](const auto& record) { return !received(record.first) && !sent(record.first); });
 }
 
 bool PacketStore::has_sent(int packet_id) const {
   const std::string id = std::to_string(packet_id);
-  return records_.contains("s-" + id) || records_.contains("s5-" + id);
+  auto state = state_.lock();
+  return state->records.contains("s-" + id) || state->records.contains("s5-" + id);
 }
 
 void PacketStore::settle(bool taken) {
-  if (taken && !undecided_.first.empty()) records_.insert(std::move(undecided_));
-  undecided_ = {};
+  auto state = state_.lock();
+  if (taken && !state->undecided.first.empty()) state->records.insert(std::move(state->undecided));
+  state->undecided = {};
 }
 
 void PacketStore::clear() {
-  records_.clear();
-  undecided_ = {};
+  {
+    auto state = state_.lock();
+    state->records.clear();
+    state->undecided = {};
+  }
   sent_.session_lost();
 }
 
 mqtt::string_collection PacketStore::keys() const {
   mqtt::string_collection keys;
-  for (const auto& [key, packet] : records_) keys.push_back(key);
+  auto state = state_.lock();
+  for (const auto& [key, packet] : state->records) keys.push_back(key);
   return keys;
 }
 
@@ -55,22 +62,29 @@ void PacketStore::put(const std::string& key, const std::vector<mqtt::string_vie
   // Without the DUP flag the identifier is a new message's: of a session that the broker has lost
   // the record is still here.
   const bool repeated = !packet.empty() && (packet.front() & kDup) != 0;
-  if (before_mqtt5 && repeated && records_.contains(key)) return;
+  if (before_mqtt5 && repeated && contains_key(key)) return;
   if (before_mqtt5 && !take_(packet)) return;
+  auto state = state_.lock();
   if (key.starts_with("r5-"))
-    undecided_ = {key, std::move(packet)};
+    state->undecided = {key, std::move(packet)};
   else
-    records_[key] = std::move(packet);
+    state->records[key] = std::move(packet);
 }
 
 void PacketStore::remove(const std::string& key) {
-  if (records_.erase(key) > 0 && sent_publish(key)) sent_.acknowledged(packet_id(key));
-  if (undecided_.first == key) undecided_ = {};
+  bool acknowledged = false;
+  {
+    auto state = state_.lock();
+    acknowledged = state->records.erase(key) > 0 && sent_publish(key);
+    if (state->undecided.first == key) state->undecided = {};
+  }
+  if (acknowledged) sent_.acknowledged(packet_id(key));
 }
 
 std::string PacketStore::get(const std::string& key) const {
-  const auto record = records_.find(key);
-  return record == records_.end() ? std::string() : record->second;
+  auto state = state_.lock();
+  const auto record = state->records.find(key);
+  return record == state->records.end() ? std::string() : record->second;
 }
 
 }  // namespace fastmqttd

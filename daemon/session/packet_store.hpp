@@ -11,8 +11,8 @@
 // it is taken from here, from the packet itself, right before the acknowledgement.  With MQTT 5
 // Paho hands over before it acknowledges; the record waits for settle().
 //
-// Called on Paho's threads, under Paho's lock, apart from the constructor, new_client() and
-// has_sent(): those by the owner while there is no client.
+// Any thread: Paho's two, and that of whoever publishes (Paho records a command before it takes its
+// own lock).
 #pragma once
 
 #include <mqtt/iclient_persistence.h>
@@ -23,6 +23,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "daemon/base/guarded.hpp"
 
 namespace fastmqttd {
 
@@ -49,7 +51,9 @@ class PacketStore : public mqtt::iclient_persistence {
   void open(const std::string&, const std::string&) override {}
   void close() override {}
   void clear() override;
-  bool contains_key(const std::string& key) override { return records_.contains(key); }
+  bool contains_key(const std::string& key) override {
+    return state_.lock()->records.contains(key);
+  }
   mqtt::string_collection keys() const override;
   void put(const std::string& key, const std::vector<mqtt::string_view>& parts) override;
   std::string get(const std::string& key) const override;
@@ -57,10 +61,14 @@ class PacketStore : public mqtt::iclient_persistence {
   void remove(const std::string& key) override;
 
  private:
-  const Sent sent_;
-  Take take_;
-  std::map<std::string, std::string> records_;
-  std::pair<std::string, std::string> undecided_;  // an "r5-N" until settle()
+  struct State {
+    std::map<std::string, std::string> records;
+    std::pair<std::string, std::string> undecided;  // an "r5-N" until settle()
+  };
+
+  const Sent sent_;  // called without the lock
+  Take take_;        // likewise
+  mutable Guarded<State> state_;
 };
 
 }  // namespace fastmqttd

@@ -238,6 +238,10 @@ class HandlerTester {
   }
 
   fastmqtt_result publish(const fastmqtt_message& message) {
+    const std::string_view topic = to_string_view(message.topic);
+    const bool malformed = message.qos > 2 || topic.empty() || topic.size() > 65'535 ||
+                           topic.find_first_of(std::string_view("+#\0", 3)) != topic.npos;
+    if (malformed) return FASTMQTT_REJECT;
     const std::lock_guard lock(mutex_);
     if (publish_answer_ == Result::ok) published_.push_back(from_raw(message));
     return static_cast<fastmqtt_result>(publish_answer_);
