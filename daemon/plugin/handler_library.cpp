@@ -110,9 +110,20 @@ bool valid_name(const char* name) {
   });
 }
 
+// An exception of a plugin that brings its own unwinder (-static-libgcc) is caught by ours with tables
+// that libgcc sets up at the first throw; without them it aborts.
+void set_up_unwinder() {
+  try {
+    throw 0;
+  } catch (int) {
+  }
+}
+
 // Loads one file; throws the Problem with it.
 class Loader {
  public:
+  Loader() { set_up_unwinder(); }
+
   HandlerLibrary load(const std::string& path) {
     check_file(path);
     return load_checked(path);

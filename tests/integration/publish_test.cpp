@@ -172,7 +172,8 @@ TEST_P(VersionedPublish, QoS2IsExactlyOnceAcrossRefusals) {
 }
 
 TEST_P(VersionedPublish, WithAFullWayOutAnswersRetry) {
-  start_actor("qos: 1", "", version(), ", queue: {messages: 20}"
+  start_actor("qos: 1", "", version(),
+              ", queue: {messages: 20}"
               ", retry: {attempts: unlimited, delay: 10ms, delay_max: 10ms}");
   const Subscriber subscriber(broker_, "out");
   act("count 500");

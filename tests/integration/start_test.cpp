@@ -19,7 +19,7 @@ constexpr int kConfig = 78;
   return ::testing::AssertionFailure() << "no line matches " << pattern << " in:\n" << text;
 }
 
-// The broker is not started: nothing here connects.
+// The broker is started by few: what is wrong shows before anything connects.
 class Start : public IntegrationTest {
  protected:
   Finished check() const { return daemon_.run({"--check"}); }
@@ -126,7 +126,12 @@ constexpr BadPlugin kBadPlugins[] = {{"no_symbol", "fastmqtt_handler_v1"},
                                      {"short_struct", "size"},
                                      {"bad_name", "name"},
                                      {"null_create", "create"},
-                                     {"bad_filter", "a/#/b"}};
+                                     {"bad_filter", "a/#/b"},
+                                     {"unknown_flag", "flags 0x20000"},
+                                     {"unresolved", "undefined symbol: no_such_function"},
+                                     {"constructor_exits", "ends the process, with status 3"},
+                                     {"constructor_crashes", "its constructor "},
+                                     {"constructor_throws", "no licence found"}};
 
 class BadPlugins : public Start, public ::testing::WithParamInterface<BadPlugin> {};
 INSTANTIATE_TEST_SUITE_P(All, BadPlugins, ::testing::ValuesIn(kBadPlugins),
@@ -163,6 +168,31 @@ TEST_F(Start, EveryProblemOfEveryPluginIsReported) {
     EXPECT_TRUE(has_line(done.errors, "link\\.so: .*link"));
     EXPECT_TRUE(has_line(done.errors, "directory\\.so: .*regular"));
   }
+}
+
+TEST_F(Start, ProblemsOfConfigAndPluginsAreInOneReport) {
+  for (const BadPlugin& plugin : kBadPlugins) daemon_.add_plugin(plugin.name);
+  daemon_.configure("mqtt: {prot: 1}\nhandlers: {h: {worker: 2}}\n");
+  const Finished done = check();
+  EXPECT_EQ(done.exit, Exit{.status = kConfig});
+  EXPECT_TRUE(has_line(done.errors, "mqtt.prot: unknown key"));
+  EXPECT_TRUE(has_line(done.errors, "handlers.h.worker: unknown key"));
+  for (const BadPlugin& plugin : kBadPlugins)
+    EXPECT_TRUE(has_line(done.errors, std::string(plugin.name) + "\\.so: .*" + plugin.reason));
+}
+
+// Nothing in the configuration but the broker; after it was dropped in, a restart.
+TEST_F(Start, ADroppedInPluginRunsAfterARestart) {
+  broker_.start();
+  daemon_.configure(daemon_.mqtt_section(broker_));
+  daemon_.start_ready();
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  daemon_.add_plugin("actor");
+  daemon_.start_ready();
+  await_subscriptions({"act/#"});
+  const Subscriber subscriber(broker_, "out");
+  publish(broker_, "act/now", "echo hello");
+  EXPECT_EQ(subscriber.wait_for("out"), "hello");
 }
 
 TEST_F(Start, TwoPluginsOfOneName) {

@@ -1,0 +1,138 @@
+// What is installed for authors of handlers, used as they use it: outside of this tree.
+#include <cstdlib>
+
+#include "tests/integration/integration_test.hpp"
+
+namespace fastmqttd::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+class Sdk : public IntegrationTest {
+ protected:
+  // The SDK below a prefix of its own, and a project beside it.
+  void SetUp() override {
+    shell("cmake --install " FASTMQTTD_BUILD_DIR " --prefix " + prefix().string());
+    fs::create_directory(project());
+  }
+
+  fs::path prefix() const { return directory_ / "prefix"; }
+  fs::path project() const { return directory_ / "project"; }
+  static fs::path handlers() { return FASTMQTTD_SOURCE_DIR "/handlers"; }
+
+  // Runs in the project; throws with all that was said when it fails.
+  std::string shell(const std::string& line) const {
+    const std::string where = fs::exists(project()) ? "cd " + project().string() + " && " : "";
+    const std::string pkg_config =
+        "export PKG_CONFIG_PATH=$(dirname $(find " + prefix().string() +
+        " -name fastmqtt-handler.pc 2>/dev/null) 2>/dev/null); export CXX=" FASTMQTTD_CXX "; ";
+    const Finished done = run({.argv = {"bash", "-c", where + pkg_config + line}}, 120s);
+    if (done.exit != Exit{}) throw std::runtime_error(line + "\n" + done.output + done.errors);
+    return done.output;
+  }
+  void build_with_cmake() const {
+    shell("cmake -G Ninja -S . -B build -DCMAKE_PREFIX_PATH=" + prefix().string() +
+          " && cmake --build build");
+  }
+  void drop_in(const fs::path& plugin) const {
+    fs::copy_file(plugin, daemon_.plugin_directory() / plugin.filename());
+    set_mode(daemon_.plugin_directory() / plugin.filename(), 0755);
+  }
+  static std::string symbols(const fs::path& plugin) {
+    return run({.argv = {"bash", "-c",
+                         "nm -D --defined-only " + plugin.string() + " | awk '{print $3}'"}})
+        .output;
+  }
+  // With no YAML but where the broker is.
+  void start_dropped_in(const std::vector<std::string>& filters) {
+    broker_.start();
+    daemon_.configure(daemon_.mqtt_section(broker_));
+    daemon_.start_ready();
+    await_subscriptions(filters);
+  }
+
+  TempDir directory_;
+};
+
+TEST_F(Sdk, TheTemplateBuildsTestsItselfAndRuns) {
+  fs::copy(handlers() / "template", project(), fs::copy_options::recursive);
+  build_with_cmake();
+  EXPECT_THAT(shell("ctest --test-dir build"), HasSubstr("100% tests passed"));
+  shell("cmake --install build --prefix " + (directory_ / "site").string());
+  drop_in(directory_ / "site/lib/fastmqttd/handlers/my_handler.so");
+  EXPECT_EQ(symbols(daemon_.plugin_directory() / "my_handler.so"), "fastmqtt_handler_v1\n");
+  start_dropped_in({"example/+/reading"});
+  const Subscriber subscriber(broker_, "alarm/#");
+  publish(broker_, "example/hall/reading", "31.5");
+  EXPECT_EQ(subscriber.wait_for("alarm/example/hall/reading"), "on");
+}
+
+TEST_F(Sdk, TheReadmesHandlerBuildsByHandAndRuns) {
+  fs::copy_file(handlers() / "thermostat/thermostat.cpp", project() / "thermostat.cpp");
+  // The line of README.
+  shell(
+      "$CXX -std=c++20 thermostat.cpp -o thermostat.so "
+      "$(pkg-config --cflags --libs fastmqtt-handler)");
+  drop_in(project() / "thermostat.so");
+  EXPECT_EQ(symbols(daemon_.plugin_directory() / "thermostat.so"), "fastmqtt_handler_v1\n");
+  start_dropped_in({"home/+/temperature"});
+  publish(broker_, "home/hall/temperature", "12.5");
+  await_log("thermostat: home/hall/temperature: too cold");
+}
+
+TEST_F(Sdk, ALibraryThatIsLinkedInStaysOutOfSight) {
+  write_file(project() / "helper.c", "int helper(void) { return 42; }\n");
+  write_file(
+      project() / "answer.c",
+      "#include <fastmqtt/handler.h>\n"
+      "int helper(void);\n"
+      "static void* create(const fastmqtt_host* host) {\n"
+      "  host->log(host, FASTMQTT_INFO, (fastmqtt_view){helper() == 42 ? \"42\" : \"?\", 2});\n"
+      "  return (void*)host;\n}\n"
+      "static void destroy(void* self) { (void)self; }\n"
+      "static void on_messages(void* s, const fastmqtt_message* const* m, size_t n,\n"
+      "                        fastmqtt_result* r) { (void)s, (void)m, (void)n, (void)r; }\n"
+      "static const char* const topics[] = {\"answer\", NULL};\n"
+      "const fastmqtt_handler fastmqtt_handler_v1 = {.size = sizeof(fastmqtt_handler),\n"
+      "  .name = \"answer\", .version = \"1\", .topics = topics, .create = create,\n"
+      "  .destroy = destroy, .on_messages = on_messages};\n");
+  write_file(project() / "CMakeLists.txt",
+             "cmake_minimum_required(VERSION 3.16)\nproject(answer LANGUAGES C)\n"
+             "find_package(fastmqtt REQUIRED)\n"
+             "add_library(helper STATIC helper.c)\n"
+             "set_target_properties(helper PROPERTIES POSITION_INDEPENDENT_CODE ON)\n"
+             "fastmqtt_add_handler(answer answer.c)\n"
+             "target_link_libraries(answer PRIVATE helper)\n");
+  build_with_cmake();
+  drop_in(project() / "build/answer.so");
+  EXPECT_EQ(symbols(project() / "build/answer.so"), "fastmqtt_handler_v1\n");
+  start_dropped_in({"answer"});
+  await_log("answer: 42");
+}
+
+TEST_F(Sdk, AFunctionThatNobodyHasIsFoundWhenLinking) {
+  write_file(project() / "broken.cpp",
+             "#include <fastmqtt/handler.hpp>\n"
+             "void nobody_has_this();\n"
+             "struct Broken {\n  explicit Broken(fastmqtt::Host) { nobody_has_this(); }\n"
+             "  fastmqtt::Result on_message(const fastmqtt::Message&) { return {}; }\n};\n"
+             "FASTMQTT_HANDLER(Broken, \"broken\", \"1\", 0);\n");
+  EXPECT_THROW(shell("$CXX -std=c++20 broken.cpp -o broken.so "
+                     "$(pkg-config --cflags --libs fastmqtt-handler)"),
+               std::runtime_error);
+}
+
+TEST_F(Sdk, EveryHandlerThatIsShippedExportsOneSymbol) {
+  int plugins = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(prefix())) {
+    if (entry.path().extension() != ".so") continue;
+    EXPECT_EQ(symbols(entry.path()), "fastmqtt_handler_v1\n") << entry.path();
+    ++plugins;
+  }
+  EXPECT_GT(plugins, 0);
+}
+
+}  // namespace
+}  // namespace fastmqttd::testing
