@@ -68,7 +68,7 @@ TEST_F(Company, WhatAnotherCxxRuntimeThrowsIsContained) {
   await_subscriptions({"foreign"});
   publish(broker_, "foreign", "x");
   await_log("foreign: foreign: exception: thrown by another runtime");
-  await_log("foreign: gave up on a message: foreign: .*attempts");
+  await_log("foreign: gave up on a message: foreign: retries used up .attempt 2.");
   await_records("all", 1);
   EXPECT_EQ(daemon_.stop(), Exit{});
 }

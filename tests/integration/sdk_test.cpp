@@ -82,6 +82,97 @@ TEST_F(Sdk, TheReadmesHandlerBuildsByHandAndRuns) {
   await_log("thermostat: home/hall/temperature: too cold");
 }
 
+// The tutorial alone: each piece of code that begins with "// NAME" is that file, and each command
+// line for it is run as it stands there.
+class Tutorial : public Sdk {
+ protected:
+  void write_files() const {
+    for (const std::string& block : blocks()) {
+      if (!block.starts_with("// ")) continue;
+      const std::string name = block.substr(3, block.find_first_of(" \n", 3) - 3);
+      write_file(project() / name, block);
+    }
+  }
+  // The first command line of the tutorial that begins like this.
+  static std::string command(const std::string& start) {
+    for (const std::string& block : blocks())
+      for (const std::string& line : lines_of(block))
+        if (line.starts_with(start)) return line;
+    throw std::runtime_error("the tutorial has no line " + start);
+  }
+
+ private:
+  static std::vector<std::string> blocks() {
+    std::vector<std::string> found;
+    bool inside = false;
+    for (const std::string& line : lines_of(read_file(handlers() / "README.md"))) {
+      if (line.starts_with("```")) {
+        inside = !inside;
+        if (inside) found.emplace_back();
+      } else if (inside) {
+        found.back() += line + "\n";
+      }
+    }
+    return found;
+  }
+};
+
+TEST_F(Tutorial, ItsFirstHandlerIsBuiltTestedDroppedInAndSeenWorking) {
+  write_files();
+  shell(command("g++ -std=c++20 thermostat.cpp -o thermostat.so"));
+  shell(command("g++ -std=c++20 thermostat_test.cpp") + " && ./thermostat_test");
+  const std::string tried = shell("PATH=" + (prefix() / "bin").string() + ":$PATH; " +
+                                  command("$ fastmqttctl try").substr(2));
+  EXPECT_EQ(tried, "publish: home/heating (QoS 1): on\nresult: ok\n");
+  drop_in(project() / "thermostat.so");
+  start_dropped_in({"home/+/temperature"});
+  const Subscriber subscriber(broker_, "home/heating");
+  publish(broker_, "home/hall/temperature", "16.5");
+  EXPECT_EQ(subscriber.wait_for("home/heating"), "on");
+}
+
+TEST_F(Tutorial, ItsOtherHandlersRunTogether) {
+  write_files();
+  for (const char* name : {"options", "publishing", "batches", "later"}) {
+    const std::string n(name);
+    shell("$CXX -std=c++20 -Wall -Wextra -Werror " + n + ".cpp -o " + n +
+          ".so $(pkg-config --cflags --libs fastmqtt-handler)");
+    drop_in(project() / (n + ".so"));
+  }
+  shell(command("cc echo.c"));
+  drop_in(project() / "echo.so");
+  broker_.start();
+  daemon_.configure(daemon_.mqtt_section(broker_) +
+                    "handlers:\n"
+                    "  options: {options: {limit: 21, file: readings.db,\n"
+                    "    command: [/usr/bin/logger, -t, mqtt], headers: {Accept: text/plain}}}\n"
+                    "  batches: {options: {file: " +
+                    daemon_.file("lines").string() + "}}\n");
+  daemon_.start_ready();
+  await_subscriptions({"options/#", "ask/#", "batches/#", "later/#", "echo/in"});
+  const Subscriber subscriber(broker_, "+/+");
+  publish(broker_, "echo/in", "hello");
+  EXPECT_EQ(subscriber.wait_for("echo/out"), "hello");
+  publish(broker_, "ask/me", "x");
+  EXPECT_EQ(subscriber.wait_for("seen/last"), "seen ask/me");
+  publish(broker_, "later/1", "");
+  await_log("later: gave up on a message: later/1: rejected");
+  publish(broker_, "batches/1", "a line");
+  EXPECT_TRUE(eventually([&] { return read_file(daemon_.file("lines")) == "batches/1 a line\n"; }));
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // of the daemon itself
+TEST_F(Tutorial, ItsSanitizersWork) {
+  write_files();
+  shell(command("g++ -std=c++20 -g -fsanitize=address,undefined thermostat_test.cpp") +
+        " && ./thermostat_test");
+  shell(command("g++ -std=c++20 -g -fsanitize=address thermostat.cpp"));
+  const std::string tried =
+      shell("PATH=" + (prefix() / "bin").string() + ":$PATH; " + command("LD_PRELOAD="));
+  EXPECT_THAT(tried, HasSubstr("result: ok\n"));
+}
+#endif
+
 TEST_F(Sdk, ALibraryThatIsLinkedInStaysOutOfSight) {
   write_file(project() / "helper.c", "int helper(void) { return 42; }\n");
   write_file(
