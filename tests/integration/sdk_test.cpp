@@ -60,6 +60,11 @@ TEST_F(Sdk, TheTemplateBuildsTestsItselfAndRuns) {
   fs::copy(handlers() / "template", project(), fs::copy_options::recursive);
   build_with_cmake();
   EXPECT_THAT(shell("ctest --test-dir build"), HasSubstr("100% tests passed"));
+  const std::string readme = read_file(project() / "README.md");
+  const std::string line =
+      "fastmqttctl try build/my_handler.so --topic example/hall/reading --payload 31.5";
+  ASSERT_THAT(readme, HasSubstr(line));
+  EXPECT_THAT(readme, HasSubstr("```\n" + shell((prefix() / "bin" / line).string()) + "```\n"));
   shell("cmake --install build --prefix " + (directory_ / "site").string());
   drop_in(directory_ / "site/lib/fastmqttd/handlers/my_handler.so");
   EXPECT_EQ(symbols(daemon_.plugin_directory() / "my_handler.so"), "fastmqtt_handler_v1\n");

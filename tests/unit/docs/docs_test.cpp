@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -64,6 +65,35 @@ void expect_options_documented(const char* program, const fs::path& page) {
 TEST(Docs, EveryOptionIsInTheManPage) {
   expect_options_documented(FASTMQTTD_PROGRAM, "packaging/man/fastmqttd.8");
   expect_options_documented(FASTMQTTCTL_PROGRAM, "packaging/man/fastmqttctl.1");
+}
+
+// Every function, field, answer and flag of the ABI.
+TEST(Docs, TheManPageOfHandlersNamesAllOfTheAbi) {
+  std::string page = read("packaging/man/fastmqtt-handler.7");
+  std::erase(page, '\\');
+  const std::string header = read("handlers/include/fastmqtt/handler.h");
+  std::set<std::string> names;
+  const std::regex function("\\(\\*([a-z_]+)\\)\\(");
+  for (std::sregex_iterator at(header.begin(), header.end(), function), end; at != end; ++at)
+    names.insert((*at)[1]);
+  EXPECT_GE(names.size(), 16u);
+  const std::regex field("\\n  [a-z0-9_ ]*[a-z0-9_]+[ *]+([a-z0-9_]+)(, [a-z, ]+)?;");
+  for (std::sregex_iterator at(header.begin(), header.end(), field), end; at != end; ++at)
+    names.insert((*at)[1]);
+  for (const char* name : {"FASTMQTT_OK", "FASTMQTT_RETRY", "FASTMQTT_REJECT", "FASTMQTT_PENDING",
+                           "FASTMQTT_SHARDABLE", "FASTMQTT_BATCHES", "FASTMQTT_ESSENTIAL",
+                           "FASTMQTT_HAS", "FASTMQTT_ABSENT", "FASTMQTT_MAP"})
+    names.insert(name);
+  for (const char* part : {"data", "number", "value"}) names.erase(part);  // of views, properties
+  for (const std::string& name : names) EXPECT_THAT(page, HasSubstr(name));
+}
+
+TEST(Docs, ReadmeAndTutorialBuildByHandInTheSameWay) {
+  const std::string line =
+      "g++ -std=c++20 thermostat.cpp -o thermostat.so $(pkg-config --cflags --libs "
+      "fastmqtt-handler)\n";
+  EXPECT_THAT(read("README.md"), HasSubstr(line));
+  EXPECT_THAT(read("handlers/README.md"), HasSubstr(line));
 }
 
 // Each room includes only itself and rooms named before it.
