@@ -8,7 +8,7 @@
 //     wake TEXT        a thread of its own asks for a wake-up, in which TEXT is published
 //     when FILE        a thread of its own waits for FILE to exist, then publishes 1 to 50
 //     bad              publishes to a topic that is none
-// Options: `to`, `qos` and `retain` of what is published.
+// Options: `to`, `qos`, `retain` and `expires` (a duration) of what is published.
 #include <unistd.h>
 
 #include <map>
@@ -25,13 +25,16 @@ using fastmqtt::Result;
 
 class Actor {
  public:
-  static constexpr const char* options[] = {"to", "qos", "retain"};
+  static constexpr const char* options[] = {"to", "qos", "retain", "expires"};
 
   explicit Actor(fastmqtt::Host host)
       : host_(host),
         to_(host.option("to", "out")),
         publish_{.qos = host.option("qos", 1, 0, 2), .retain = host.option("retain", false)},
-        acts_(host.counter("acts")) {}
+        acts_(host.counter("acts")) {
+    const std::chrono::seconds expires = host.option("expires", std::chrono::seconds(0));
+    if (expires.count() > 0) publish_.properties.expires_in(expires);
+  }
 
   Result on_message(const Message& message) {
     acts_.add();

@@ -200,6 +200,28 @@ TEST_P(VersionedPublish, AtAStopWhatHandlersMakeOfTheirLastMessagesStillGoesOut)
   await_log("actor: 301 ok, .* 301 published, 0 not");
 }
 
+TEST_F(Publish, ThatExpiresWhileItWaitsIsGivenUpAndTheRestGoesOut) {
+  start_actor("qos: 1, expires: 1s", "  lasting: {plugin: actor, subscribe: last}\n");
+  await_subscriptions({"last"});
+  const Subscriber subscriber(broker_, "out", {"-c"});
+  act("when " + daemon_.file("go").string());
+  publish(broker_, "last", "when " + daemon_.file("go").string());
+  ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 2));
+  broker_.stop();
+  await_log("connection to .* lost");
+  write_file(daemon_.file("go"), "");
+  await_status("100 to be published");
+  const auto expired = std::chrono::steady_clock::now() + 1s;
+  ASSERT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > expired; }));
+  broker_.start();
+  ASSERT_TRUE(has_payload(subscriber, "50"));
+  EXPECT_THAT(payloads(subscriber), ElementsAreArray(numbers(50)));
+  await_log("actor: gave up publishing to out: its expiry interval passed while it waited");
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  await_log("actor: .* 0 published, 50 not");
+  await_log("lasting: .* 50 published, 0 not");
+}
+
 TEST_F(Publish, ThatHasNotGoneOutAtAStopIsSaidToBeLost) {
   start_actor("qos: 1");
   act("when " + daemon_.file("go").string());
@@ -261,9 +283,15 @@ TEST_F(Publish, ThatIsMalformedIsRejectedWithTheReason) {
 TEST_F(Publish, ThatTheBrokerForbidsIsGivenUpWithTheReason) {
   write_file(broker_.file("acl"), "topic read #\ntopic readwrite act/#\ntopic readwrite free\n");
   broker_.add_setting("acl_file " + broker_.file("acl").string());
-  start_actor("to: secret");
+  start_actor("to: secret",
+              "  two: {plugin: actor, subscribe: act/2, options: {to: secret, qos: 2}}\n");
+  await_subscriptions({"act/2"});
   act("echo x");
   await_log("actor: gave up publishing to secret: the broker refuses it: Not authorized .0x87.");
+  publish(broker_, "act/2", "echo x");
+  await_log("two: gave up publishing to secret: the broker refuses it: Not authorized .0x87.");
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  await_log("two: 1 ok, .* 0 published, 1 not");
 }
 
 TEST_F(Publish, BeyondTheBrokersLimitsIsGivenUpWithTheReason) {
