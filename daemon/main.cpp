@@ -62,6 +62,22 @@ Handlers load_handlers(const Config& config, const std::function<void()>& attent
   return handlers;
 }
 
+// Of a plugin without topics of its own that nothing runs: whoever dropped it in should know.
+std::string waiting_for_an_entry(const Config& config,
+                                 const std::vector<HandlerLibrary>& libraries) {
+  std::string names;
+  for (const HandlerLibrary& library : libraries) {
+    const bool named = std::ranges::any_of(config.handlers, [&](const HandlerConfig& handler) {
+      return handler.plugin == library.name || handler.name == library.name;
+    });
+    if (!named && library.topics.empty()) names += (names.empty() ? "" : ", ") + library.name;
+  }
+  return names.empty() ? names
+                       : "plugins without topics of their own, which run once an entry under "
+                         "'handlers' names them: " +
+                             names;
+}
+
 std::string client_id(const Config& config, const std::string& config_file) {
   if (config.mqtt.client_id) return config.mqtt.client_id->value();
   if (auto id = default_client_id(std::filesystem::path(config_file).stem().string())) return *id;
@@ -85,9 +101,13 @@ Config read_whole_config(const CommandLine& command) {
 }
 
 void check(const Config& config, const std::string& config_file) {
+  auto start_watch = std::make_unique<StartWatch>();
   const Handlers handlers = load_handlers(config, [] {});
+  start_watch.reset();
   client_id(config, config_file);
   std::cout << config_file << ": good: " << handlers.dispatcher->lanes().size() << " handlers\n";
+  if (const std::string idle = waiting_for_an_entry(config, handlers.libraries); !idle.empty())
+    std::cout << idle << "\n";
 }
 
 void log_counts(const Dispatcher& dispatcher) {
@@ -138,6 +158,8 @@ int run(const Config& config, const std::string& config_file) {
     log::warning(
         "no handlers: nothing is subscribed; name some under 'handlers', or drop a plugin "
         "with topics of its own into a plugin directory");
+  if (const std::string idle = waiting_for_an_entry(config, handlers.libraries); !idle.empty())
+    log::info("{}", idle);
   Session session(config.mqtt, client_id(config, config_file), dispatcher, attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
   supervisor = &the_supervisor;
@@ -153,6 +175,7 @@ int run(const Config& config, const std::string& config_file) {
     log::info("stopped");
     std::_Exit(status);
   }
+  dispatcher.outbox().close();  // to handlers that publish when they are destroyed
   exit_anyway_after(kDestroyLimit, status);
   MainLoop::unblock_signals();
   return status;

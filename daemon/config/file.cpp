@@ -45,7 +45,7 @@ std::string read_all(const RegularFile& file, std::size_t limit) {
 std::string unsafe_reason(const struct stat& status) {
   if (status.st_uid != 0 && status.st_uid != ::geteuid())
     return "belongs to user " + std::to_string(status.st_uid);
-  if ((status.st_mode & S_IWOTH) != 0) return "may be written by everybody";
+  if ((status.st_mode & S_IWOTH) != 0) return "may be written by everybody: chmod o-w it";
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <set>
 #include <stdexcept>
 
 #include "daemon/config/values.hpp"
@@ -42,6 +43,7 @@ class Builder {
 
   Faces build(const Node& node) {
     const std::size_t index = entries_.size();
+    if (!paths_.insert(node.path).second) report_ambiguous(node);
     entries_.push_back({node.path, node.tree.place, "", "", node.tree.kind == Tree::Kind::scalar,
                         node.tree.null(), node.key_place, node.tree.kind == Tree::Kind::list,
                         member_names(node.tree)});
@@ -67,6 +69,14 @@ class Builder {
   bool good() const { return good_; }
 
  private:
+  // {"a.b": 1, a: {b: 2}}
+  void report_ambiguous(const Node& node) {
+    good_ = false;
+    options_.reading.problems->push_back({node.key_place, join_path(options_.key, node.path),
+                                          "stands there twice, since \"a.b\" is b within a too",
+                                          "expected another name for one of the two"});
+  }
+
   static std::vector<std::string> member_names(const Tree& tree) {
     std::vector<std::string> names;
     for (std::size_t i = 0; i < tree.items.size(); ++i) names.push_back(std::to_string(i));
@@ -98,6 +108,7 @@ class Builder {
 
   const Given& options_;
   std::vector<HandlerOptions::Entry> entries_;
+  std::set<std::string> paths_;
   bool good_ = true;
 };
 

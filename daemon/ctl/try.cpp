@@ -6,8 +6,12 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 
 #include "daemon/base/error.hpp"
 #include "daemon/base/guarded.hpp"
@@ -19,6 +23,7 @@
 #include "daemon/config/yaml.hpp"
 #include "daemon/message/publication.hpp"
 #include "daemon/operate/crash_report.hpp"
+#include "daemon/operate/start_watch.hpp"
 #include "daemon/plugin/handler_instance.hpp"
 #include "daemon/plugin/handler_library.hpp"
 
@@ -42,7 +47,7 @@ std::string text_or_file(const std::string& argument, std::size_t limit) {
   try {
     return read_all(open_regular(path), limit);
   } catch (const std::runtime_error& error) {
-    throw Failure{kInvalid, {path + ": " + error.what()}};
+    throw Failure{kInvalid, {argument + ": the file that follows the @ " + error.what()}};
   }
 }
 
@@ -109,17 +114,40 @@ void print_published(const Message& message) {
   for (const fastmqtt_property& p : message.properties()) {
     const auto text = [](fastmqtt_view v) { return printable({v.data, v.data ? v.size : 0}); };
     switch (p.id) {
-      case FASTMQTT_PAYLOAD_FORMAT_INDICATOR: line += "\n  payload format: "; break;
-      case FASTMQTT_MESSAGE_EXPIRY_INTERVAL: line += "\n  expires in seconds: "; break;
-      case FASTMQTT_CONTENT_TYPE: line += "\n  content type: "; break;
-      case FASTMQTT_RESPONSE_TOPIC: line += "\n  response topic: "; break;
-      case FASTMQTT_CORRELATION_DATA: line += "\n  correlation data: "; break;
-      default: line += "\n  " + text(p.name) + " = "; break;
+      case FASTMQTT_PAYLOAD_FORMAT_INDICATOR:
+        line += "\n  payload format: " + std::to_string(p.number);
+        break;
+      case FASTMQTT_MESSAGE_EXPIRY_INTERVAL:
+        line += "\n  expires in seconds: " + std::to_string(p.number);
+        break;
+      case FASTMQTT_CONTENT_TYPE: line += "\n  content type: " + text(p.value); break;
+      case FASTMQTT_RESPONSE_TOPIC: line += "\n  response topic: " + text(p.value); break;
+      case FASTMQTT_CORRELATION_DATA: line += "\n  correlation data: " + text(p.value); break;
+      default: line += "\n  " + text(p.name) + " = " + text(p.value); break;
     }
-    line += p.value.data ? text(p.value) : std::to_string(p.number);
   }
   std::puts(line.c_str());
 }
+
+// Ends the process when a call does not return in time.
+class Watch {
+ public:
+  explicit Watch(Duration limit)
+      : thread_([this, limit](const std::stop_token& stop) {
+          std::unique_lock lock(mutex_);
+          ended_.wait_for(lock, stop, limit, [] { return false; });
+          if (stop.stop_requested()) return;
+          std::printf("result: none, the call has not returned within %s\n",
+                      format_duration(limit).c_str());
+          std::fflush(stdout);
+          std::_Exit(kNotDone);
+        }) {}
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any ended_;
+  std::jthread thread_;  // last: asked to stop and joined first
+};
 
 // One instance and its one message.
 class Trial : private HandlerRequests {
@@ -131,15 +159,22 @@ class Trial : private HandlerRequests {
   // The answer, and in `remark` what is to be said of it.
   fastmqtt_result deliver(const MessagePtr& message, std::string& remark) {
     const TimePoint deadline = Clock::now() + timeout_;
-    fastmqtt_message view = message->view();
-    view.id = kDelivery;
-    view.attempt = 1;
-    view.deadline_ns = std::chrono::nanoseconds(deadline.time_since_epoch()).count();
-    const fastmqtt_message* list[] = {&view};
+    message_ = message;
+    view_ = message->view();
+    view_.id = kDelivery;
+    view_.attempt = 1;
+    view_.deadline_ns = std::chrono::nanoseconds(deadline.time_since_epoch()).count();
+    const fastmqtt_message* list[] = {&view_};
     fastmqtt_result result = FASTMQTT_OK;
-    instance_->on_messages(list, 1, &result);
+    {
+      const Watch watch(timeout_);
+      instance_->on_messages(list, 1, &result);
+    }
     if (result == FASTMQTT_PENDING) result = wait_for_answer(deadline, remark);
     while (take_alarm(Clock::now())) instance_->on_wake();
+    if (const auto alarm = state_.lock()->alarm)
+      std::printf("alarm: in %s\n",
+                  format_roughly(std::chrono::ceil<Duration>(*alarm - Clock::now())).c_str());
     if (result >= FASTMQTT_OK && result <= FASTMQTT_REJECT) return result;
     remark = fmt::format(" (it answered {}, which is no answer)", result);
     return FASTMQTT_RETRY;
@@ -182,9 +217,7 @@ class Trial : private HandlerRequests {
     changed_.notify_one();
   }
   void wake_at(std::int64_t when_ns) override {
-    const auto when =
-        std::chrono::duration_cast<Clock::duration>(std::chrono::nanoseconds(when_ns));
-    state_.lock()->alarm = when_ns == 0 ? Clock::now() : TimePoint(when);
+    state_.lock()->alarm = alarm_time(when_ns);
     changed_.notify_one();
   }
   bool publish(MessagePtr message) override {
@@ -193,6 +226,8 @@ class Trial : private HandlerRequests {
   }
 
   const Duration timeout_;
+  MessagePtr message_;  // both readable until the instance is destroyed
+  fastmqtt_message view_{};
   std::condition_variable changed_;
   Guarded<State> state_;
   std::unique_ptr<HandlerInstance> instance_;
@@ -227,13 +262,15 @@ int run(const TryArguments& arguments) {
 
   HandlerConfig config;
   config.name = config.plugin = library.name;
-  config.place = {"--options", 0, 0};
+  if (!arguments.options.empty()) config.place = {"--options", 0, 0};
   config.options = read_options(text_or_file(arguments.options, kMaxYamlBytes));
   config.timeout = *timeout;
   std::string remark;
   fastmqtt_result result = FASTMQTT_RETRY;
   try {
+    auto start_watch = std::make_unique<StartWatch>();
     Trial trial(library, config);
+    start_watch.reset();
     result = trial.deliver(message, remark);
     for (const auto& [name, value] : trial.counters())
       std::printf("counter: %s %llu\n", name.c_str(), static_cast<unsigned long long>(value));

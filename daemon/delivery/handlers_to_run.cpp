@@ -85,10 +85,11 @@ std::vector<HandlerToRun> choose_handlers(const Config& config,
       continue;
     }
     if (handler.workers > 1 && (library->handler->flags & FASTMQTT_SHARDABLE) == 0) {
-      problems.push_back({handler.workers_place, "handlers." + handler.name + ".workers",
-                          "cannot be " + std::to_string(handler.workers),
-                          "1: the plugin '" + library->name + "' is not made to run several times",
-                          false});
+      problems.push_back(
+          {handler.workers_place, "handlers." + handler.name + ".workers",
+           "cannot be " + std::to_string(handler.workers),
+           "expected 1: the plugin '" + library->name + "' does not set FASTMQTT_SHARDABLE",
+           false});
       continue;
     }
     chosen.push_back(std::move(run));

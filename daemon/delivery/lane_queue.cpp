@@ -180,6 +180,7 @@ std::optional<std::pair<Delivery, Settled>> LaneQueue::complete(std::uint64_t id
   if (result != FASTMQTT_OK && result != FASTMQTT_REJECT) result = FASTMQTT_RETRY;
   const auto found = pending_.extract(id);
   if (found.empty()) {
+    overdue_.erase(id);
     if (id >= handling_from_ && id < next_id_) early_answers_.emplace(id, result);
     return std::nullopt;
   }
@@ -193,6 +194,8 @@ std::vector<std::pair<Delivery, Settled>> LaneQueue::expire(TimePoint now) {
   while (!pending_.empty() && pending_.begin()->second.deadline <= now) {
     const Delivery delivery = std::move(pending_.begin()->second);
     pending_.erase(pending_.begin());
+    overdue_.emplace(delivery.id, Overdue{delivery.message, delivery.view});
+    if (overdue_.size() > room_->most_messages()) overdue_.erase(overdue_.begin());
     expired.emplace_back(delivery, settle(delivery, FASTMQTT_RETRY, now));
   }
   return expired;

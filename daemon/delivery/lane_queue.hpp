@@ -60,6 +60,7 @@ class QueueRoom {
            (messages_ * 5 < limits_.messages * 4 && bytes_ * 5 < limits_.size * 4);
   }
   std::size_t messages() const { return messages_; }
+  std::size_t most_messages() const { return limits_.messages; }
   void add(std::size_t bytes) {
     ++messages_;
     bytes_ += bytes;
@@ -88,8 +89,8 @@ class LaneQueue {
   LaneQueue(WhenFull when_full, const RetryConfig& retry, Duration timeout,
             std::shared_ptr<QueueRoom> room, std::uint64_t first_id = 1);
 
-  // QoS 1 and 2 are refused when there is no room; QoS 0 is dropped as the config says.  Nothing is
-  // dropped to make room that would not suffice.
+  // QoS 1 and 2 are refused when there is no room; QoS 0 is dropped as the config says, the
+  // oldest of this queue's own.  Nothing is dropped to make room that would not suffice.
   Pushed push(MessagePtr message, TimePoint now);
 
   // The next deliveries in order, at most `max`, appended to `batch`, each numbered as an attempt.
@@ -103,7 +104,8 @@ class LaneQueue {
   // waits; then the answer is kept if `id` is being handled now, in case pending comes after it.
   std::optional<std::pair<Delivery, Settled>> complete(std::uint64_t id, fastmqtt_result result,
                                                        TimePoint now);
-  // Pending deliveries past their deadline, settled as retry.
+  // Pending deliveries past their deadline, settled as retry.  What the handler was given stays
+  // readable until it completes them all the same; of those the room's limit of messages is kept.
   std::vector<std::pair<Delivery, Settled>> expire(TimePoint now);
 
   // What is held for a retry is due at once; after that it waits as ever.
@@ -146,6 +148,11 @@ class LaneQueue {
   HeldTopics held_;
   std::multimap<TimePoint, std::string> due_;  // the held topics whose turn comes at a time
   std::map<std::uint64_t, Delivery> pending_;
+  struct Overdue {
+    MessagePtr message;
+    std::shared_ptr<const void> view;
+  };
+  std::map<std::uint64_t, Overdue> overdue_;  // expired, and not completed by the handler yet
   std::map<std::uint64_t, fastmqtt_result> early_answers_;
   std::uint64_t next_sequence_ = 1;
   std::uint64_t next_id_;

@@ -49,7 +49,7 @@ class Outbox {
   // Called, from any thread, when there is something to take.
   void on_more(std::function<void()> more) { *more_.lock() = std::move(more); }
 
-  // [any thread] False when the sender has too many in here.
+  // [any thread] False when the sender has too many in here, or after close().
   bool publish(const SenderPtr& sender, MessagePtr message);
 
   // The oldest that waits; it is on its way from now on.
@@ -57,21 +57,24 @@ class Outbox {
   // Of those on their way, by number; of others nothing happens.
   void acknowledge(std::uint64_t number);
   void give_back(std::uint64_t number);  // not sent after all: it waits again, in its old place
-  // It cannot be published; `why`, and the reason code of MQTT if there is one, go to the journal.
+  // It cannot be published; `why`, and the reason code of MQTT if there is one, go to the journal,
+  // for each sender once in ten seconds at most.
   void give_up(std::uint64_t number, const std::string& why, int reason_code = 0);
+
+  // Nothing will be sent any more.
+  void close() { state_.lock()->closed = true; }
 
   // All that the broker does not have yet.
   std::size_t waiting();
-  // Whether anything was ever published.
-  bool used();
 
  private:
   struct State {
     std::deque<Item> waiting;              // by number
     std::map<std::uint64_t, Item> on_way;  // taken
     std::uint64_t next_number = 1;
+    bool closed = false;
   };
-  std::optional<Item> finish(std::uint64_t number);
+  static std::optional<Item> finish(State& state, std::uint64_t number);
 
   Guarded<State> state_;
   Guarded<std::function<void()>> more_{[] {}};

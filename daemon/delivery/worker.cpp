@@ -107,8 +107,7 @@ void Worker::complete(std::uint64_t delivery_id, fastmqtt_result result) {
 }
 
 void Worker::wake_at(std::int64_t when_ns) {
-  const auto when = std::chrono::duration_cast<Clock::duration>(std::chrono::nanoseconds(when_ns));
-  state_.lock()->alarm = when_ns == 0 ? Clock::now() : TimePoint(when);
+  state_.lock()->alarm = alarm_time(when_ns);
   changed_.notify_one();
 }
 
@@ -228,7 +227,20 @@ void Worker::call(std::size_t first, std::size_t count) {
   call_began_ = began;
   instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
   call_began_ = TimePoint();
+  if (const auto took = Clock::now() - began; took > config_.timeout) log_slow(first, took);
   for (std::size_t i = first; i < first + count; ++i) tried_[i] = true;
+}
+
+void Worker::log_slow(std::size_t first, Clock::duration took) const {
+  const std::string_view topic((*views_)[first].topic.data, (*views_)[first].topic.size);
+  log::write(log::Level::warning,
+             fmt::format("{}: {}: the call took {}, more than its timeout of {}", config_.name,
+                         log::shown_topic(topic),
+                         format_roughly(std::chrono::duration_cast<Duration>(took)),
+                         format_duration(config_.timeout)),
+             {{"MQTT_HANDLER", config_.name},
+              {"MQTT_PLUGIN", shared_.library.name},
+              {"MQTT_TOPIC", topic}});
 }
 
 // Comes and goes without the lock.

@@ -99,6 +99,7 @@ class Worker : private HandlerRequests {
   void hand_over(LockedState& state);
   void hand_over_one_by_one(LockedState& state);
   void call(std::size_t first, std::size_t count);
+  void log_slow(std::size_t first, Clock::duration took) const;
   void settle_and_log(LockedState& state, std::size_t first, std::size_t last);
   Reports settle(LockedState& state, std::size_t first, std::size_t last);
   void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Reports& reports);

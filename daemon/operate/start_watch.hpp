@@ -8,7 +8,8 @@
 
 namespace fastmqttd {
 
-// A thread of its own from construction to destruction.  The signals must be blocked already.
+// A thread of its own from construction to destruction.  It ends the process, with status 0, at a
+// stop signal that is blocked; one that is not has its own effect.
 class StartWatch {
  public:
   StartWatch();

@@ -18,6 +18,7 @@ constexpr auto kStatusInterval = 10s;  // at least this often
 constexpr auto kStatusPause = 500ms;   // and not more often than this
 constexpr auto kReports = 10s;         // of losses, at most this often
 constexpr auto kIdlePoll = 10ms;
+constexpr auto kLongestGoodbye = 5s;
 constexpr auto kStopSlack = 10s;  // beyond shutdown_timeout, for systemd
 
 std::string describe(const SessionState& session) {
@@ -72,7 +73,8 @@ void Supervisor::look() {
   show_status();
 }
 
-// The first signal stops in order: no new messages, then the handlers work off what they have.
+// The first signal stops in order: the handlers work off what they have, with the connection while
+// that is quick, then without new messages.
 void Supervisor::stop(int signal) {
   if (stopping_) {
     log::warning("second signal: exiting at once, {} messages not handled", dispatcher_.waiting());
@@ -93,13 +95,13 @@ void Supervisor::stop(int signal) {
   send_what_is_published();
 }
 
-// What handlers make of their last messages needs the connection: with publishers among them it
-// stays, for half of the time at most, until for once nothing waits.
+// What handlers make of their last messages may have to go out: the connection stays until for once
+// nothing waits, if that comes soon.
 void Supervisor::send_what_is_published() {
   const bool idle = dispatcher_.waiting() == 0 && dispatcher_.outbox().waiting() == 0;
   const bool connected = session_.state().phase == Phase::connected;
-  if (!idle && connected && dispatcher_.outbox().used() &&
-      Clock::now() - stop_began_ < shutdown_timeout_ / 2)
+  const Duration limit = std::min<Duration>(shutdown_timeout_ / 2, kLongestGoodbye);
+  if (!idle && connected && Clock::now() - stop_began_ < limit)
     loop_.once_after(kIdlePoll, [this] { send_what_is_published(); });
   else
     session_.stop();

@@ -36,8 +36,10 @@ HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerCon
                                  HandlerRequests& requests)
     : library_(library), config_(config), requests_(requests) {
   check_option_names(problems_);
-  if (problems_.empty()) {
-    fill_host_table();
+  const bool names_known = problems_.empty();
+  fill_host_table();
+  {
+    // With unknown options too: what it says of the others belongs into the same report.
     const HandlerCall call(config.name.c_str(), HandlerCall::Kind::starting);
     try {
       object_ = library.handler->create(&host_.table);
@@ -46,11 +48,11 @@ HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerCon
     } catch (...) {
       last_error_ = "unknown exception";
     }
-    if (!object_ && problems_.empty())
-      problems_.push_back({config.place.file.empty() ? Place{library.path, 0, 0} : config.place,
-                           "handlers." + config.name, "the handler does not start",
-                           last_error_.empty() ? "it gave no reason" : last_error_, false});
   }
+  if (!object_ && (problems_.empty() || (!names_known && !last_error_.empty())))
+    problems_.push_back({config.place.file.empty() ? Place{library.path, 0, 0} : config.place,
+                         "handlers." + config.name, "the handler does not start",
+                         last_error_.empty() ? "it gave no reason" : last_error_, false});
   if (object_ && !problems_.empty()) destroy();
   if (!problems_.empty()) throw StartError(problems_);
   creating_ = false;
@@ -130,7 +132,7 @@ void HandlerInstance::fill_host_table() {
     return std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
   };
   table.wake_at = [](const fastmqtt_host* host, std::int64_t when_ns) {
-    self(host).requests_.wake_at(when_ns);
+    self(host).wake_at(when_ns);
   };
   table.config = [](const fastmqtt_host* host, const char* path) {
     return self(host).config(path);
@@ -190,7 +192,8 @@ void HandlerInstance::log(std::int32_t level, std::string_view text,
        {"MQTT_PLUGIN", library_.name},
        {"MQTT_TOPIC", text_of(about->topic)},
        {"MQTT_QOS", std::to_string(about->qos)},
-       {"MQTT_ATTEMPT", std::to_string(about->attempt)}});
+       {"MQTT_ATTEMPT",
+        std::to_string(FASTMQTT_HAS(fastmqtt_message, about, attempt) ? about->attempt : 0)}});
 }
 
 fastmqtt_result HandlerInstance::publish(const fastmqtt_message* message) noexcept {
@@ -207,6 +210,13 @@ fastmqtt_result HandlerInstance::publish(const fastmqtt_message* message) noexce
     log(FASTMQTT_WARNING, std::string("cannot publish: ") + e.what(), nullptr);
     return FASTMQTT_RETRY;
   }
+}
+
+void HandlerInstance::wake_at(std::int64_t when_ns) {
+  if (library_.handler->on_wake)
+    requests_.wake_at(when_ns);
+  else if (!woken_in_vain_.exchange(true))
+    log(FASTMQTT_WARNING, "asks to be woken, but has no on_wake, ignoring", nullptr);
 }
 
 fastmqtt_view HandlerInstance::config(std::string_view path) const {

@@ -7,14 +7,19 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "daemon/base/error.hpp"
 #include "daemon/base/guarded.hpp"
+#include "daemon/base/units.hpp"
 #include "daemon/config/config.hpp"
 #include "daemon/message/message.hpp"
 #include "daemon/plugin/handler_library.hpp"
@@ -22,12 +27,19 @@
 
 namespace fastmqttd {
 
+// The argument of the host's wake_at() as a time: 0 is now, INT64_MAX never.
+inline std::optional<TimePoint> alarm_time(std::int64_t when_ns) {
+  if (when_ns == std::numeric_limits<std::int64_t>::max()) return std::nullopt;
+  if (when_ns == 0) return Clock::now();
+  return TimePoint(std::chrono::duration_cast<Clock::duration>(std::chrono::nanoseconds(when_ns)));
+}
+
 // What a handler asks of its lane.  Any thread; never blocks on a handler.
 class HandlerRequests {
  public:
   virtual ~HandlerRequests() = default;
   virtual void complete(std::uint64_t delivery_id, fastmqtt_result result) = 0;
-  virtual void wake_at(std::int64_t when_ns) = 0;  // CLOCK_MONOTONIC; 0: at once
+  virtual void wake_at(std::int64_t when_ns) = 0;  // see alarm_time()
   virtual bool publish(MessagePtr message) = 0;    // well-formed; false when there is no room
 };
 
@@ -72,6 +84,7 @@ class HandlerInstance {
   void check_option_names(std::vector<Problem>& problems) const;
   void log(std::int32_t level, std::string_view text, const fastmqtt_message* about);
   fastmqtt_result publish(const fastmqtt_message* message) noexcept;
+  void wake_at(std::int64_t when_ns);
   fastmqtt_view config(std::string_view path) const;
   std::int32_t config_kind(std::string_view path, std::size_t* members) const;
   fastmqtt_view config_name(std::string_view path, std::size_t member) const;
@@ -85,6 +98,7 @@ class HandlerInstance {
   Host host_;
   void* object_ = nullptr;
   std::atomic<bool> creating_{true};
+  std::atomic<bool> woken_in_vain_{false};  // and said so
   const std::thread::id creator_ = std::this_thread::get_id();
   std::vector<Problem> problems_;  // while creating; the creator's
   std::string last_error_;         // likewise: why, when create() says it by a log line

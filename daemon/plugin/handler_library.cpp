@@ -96,8 +96,10 @@ std::string soname_of(void* handle) {
   const char* strings = nullptr;
   std::optional<std::size_t> at;
   for (const ElfW(Dyn)* entry = map->l_ld; entry->d_tag != DT_NULL; ++entry) {
-    // glibc has turned the address into one of this process.
-    if (entry->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(entry->d_un.d_ptr);
+    // glibc has turned the address into one of this process, unless the section is read-only.
+    if (entry->d_tag == DT_STRTAB)
+      strings = reinterpret_cast<const char*>(
+          entry->d_un.d_ptr < map->l_addr ? map->l_addr + entry->d_un.d_ptr : entry->d_un.d_ptr);
     if (entry->d_tag == DT_SONAME) at = entry->d_un.d_val;
   }
   return strings && at ? std::string(strings + *at) : std::string();
@@ -110,8 +112,8 @@ bool valid_name(const char* name) {
   });
 }
 
-// An exception of a plugin that brings its own unwinder (-static-libgcc) is caught by ours with tables
-// that libgcc sets up at the first throw; without them it aborts.
+// An exception of a plugin that brings its own unwinder (-static-libgcc) is caught by ours with
+// tables that libgcc sets up at the first throw; without them it aborts.
 void set_up_unwinder() {
   try {
     throw 0;

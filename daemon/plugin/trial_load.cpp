@@ -56,6 +56,7 @@ void drain(int fd, std::string& text) {
 // In the child: the verdict is "loaded", or why not, and nothing when it does not get that far.
 [[noreturn]] void load_and_exit(const std::string& path, int verdict, int output) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::setpgid(0, 0);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(output, STDERR_FILENO);
   for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) ::signal(signal, SIG_DFL);
@@ -122,6 +123,7 @@ std::string trial_load(const std::string& path, Duration limit) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
+  ::kill(-child, SIGKILL);  // what its constructors have started
   drain(output.read.get(), said);
   if (!ended)
     return "its constructor has not returned for " + format_duration(limit) + last_line(said);

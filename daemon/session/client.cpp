@@ -122,6 +122,12 @@ void add_property(const fastmqtt_property& p, std::chrono::seconds waited,
 
 }  // namespace
 
+std::uint64_t Client::next_message_id() {
+  // Unlike any id of an earlier run.
+  static std::atomic<std::uint64_t> next{static_cast<std::uint64_t>(realtime_ns())};
+  return next++;
+}
+
 std::string reason_text(int code) {
   return fmt::format("{} (0x{:02x})", refusal_text(code), static_cast<unsigned>(code));
 }
@@ -133,8 +139,6 @@ Client::Client(const MqttConfig& config, const std::string& client_id, PacketSto
       answers_(callbacks_),
       outcomes_(callbacks_),
       store_(store),
-      // Unlike any id of an earlier run.
-      next_message_id_(static_cast<std::uint64_t>(realtime_ns())),
       // The address is given at each attempt.
       paho_("tcp://unset:1883", client_id,
             mqtt::create_options(config.version == MqttVersion::v5 ? MQTTVERSION_5
@@ -402,7 +406,7 @@ bool Client::take(const Message::Parts& parts) noexcept {
   try {
     Message::Parts whole = parts;
     whole.received_ns = realtime_ns();
-    whole.id = next_message_id_++;
+    whole.id = next_message_id();
     taken = callbacks_.message(std::make_shared<Message>(whole));
   } catch (const std::exception& e) {  // out of memory, at best
     log::error("cannot take a message: {}: not acknowledging it", e.what());

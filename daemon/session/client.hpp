@@ -123,6 +123,7 @@ class Client {
   bool take(const Message::Parts& parts) noexcept;
   bool take_packet(std::string_view packet) noexcept;
   Message::Parts parts_of(const mqtt::message& message);
+  static std::uint64_t next_message_id();
   void refuse() noexcept;
   std::vector<OwnSocket> new_sockets() const;
 
@@ -140,7 +141,6 @@ class Client {
   Endpoint endpoint_;
   std::vector<OwnSocket> older_sockets_;
   Guarded<std::vector<OwnSocket>> sockets_;      // of the connection, once it is made
-  std::uint64_t next_message_id_;                // Paho's thread only
   std::vector<fastmqtt_property> properties_;    // Paho's thread only
   std::vector<std::uint32_t> subscription_ids_;  // Paho's thread only
   mqtt::async_client paho_;                      // last: its callbacks use all of the above

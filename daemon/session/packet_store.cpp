@@ -39,14 +39,7 @@ void PacketStore::settle(bool taken) {
   state->undecided = {};
 }
 
-void PacketStore::clear() {
-  {
-    auto state = state_.lock();
-    state->records.clear();
-    state->undecided = {};
-  }
-  sent_.session_lost();
-}
+void PacketStore::clear() { *state_.lock() = {}; }
 
 mqtt::string_collection PacketStore::keys() const {
   mqtt::string_collection keys;
@@ -72,13 +65,13 @@ void PacketStore::put(const std::string& key, const std::vector<mqtt::string_vie
 }
 
 void PacketStore::remove(const std::string& key) {
-  bool acknowledged = false;
+  bool gone = false;
   {
     auto state = state_.lock();
-    acknowledged = state->records.erase(key) > 0 && sent_publish(key);
+    gone = state->records.erase(key) > 0 && sent_publish(key);
     if (state->undecided.first == key) state->undecided = {};
   }
-  if (acknowledged) sent_.acknowledged(packet_id(key));
+  if (gone) sent_gone_(packet_id(key));
 }
 
 std::string PacketStore::get(const std::string& key) const {

@@ -5,7 +5,8 @@
 // "sc5-N" their PUBREL; everything else is not yet under way.
 //
 // A record of a sent packet stands until the broker has acknowledged it; a new client sends it
-// again.  A record of a received one says that the message of this packet identifier was taken;
+// again.  When the broker has lost the session, Paho removes the records one by one, not by
+// clear().  A record of a received one says that the message of this packet identifier was taken;
 // then Paho, and a new client too, recognises the broker's repetition.  Before MQTT 5 Paho
 // acknowledges a QoS 2 message (PUBREC) and hands it over only at PUBREL, too late to refuse it: so
 // it is taken from here, from the packet itself, right before the acknowledgement.  With MQTT 5
@@ -33,13 +34,10 @@ class PacketStore : public mqtt::iclient_persistence {
   // Takes the message of a PUBLISH packet.  When it does not, it has seen to it that no
   // acknowledgement leaves.
   using Take = std::function<bool(std::string_view packet)>;
-  // What becomes of the records of sent packets.
-  struct Sent {
-    std::function<void(int packet_id)> acknowledged;
-    std::function<void()> session_lost;  // all of them are gone
-  };
+  // The record of a sent PUBLISH is gone: it was acknowledged, or the broker has lost the session.
+  using SentGone = std::function<void(int packet_id)>;
 
-  explicit PacketStore(Sent sent = {[](int) {}, [] {}}) : sent_(std::move(sent)) {}
+  explicit PacketStore(SentGone sent_gone = [](int) {}) : sent_gone_(std::move(sent_gone)) {}
 
   // A client is about to be made on it; there is none at this moment.
   void new_client(Take take);
@@ -66,8 +64,8 @@ class PacketStore : public mqtt::iclient_persistence {
     std::pair<std::string, std::string> undecided;  // an "r5-N" until settle()
   };
 
-  const Sent sent_;  // called without the lock
-  Take take_;        // likewise
+  const SentGone sent_gone_;  // called without the lock
+  Take take_;                 // likewise
   mutable Guarded<State> state_;
 };
 

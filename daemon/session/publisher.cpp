@@ -3,12 +3,17 @@
 #include <vector>
 
 namespace fastmqttd {
+namespace {
+
+constexpr int kMostAtOnce = 256;
+
+}  // namespace
 
 Publisher::Publisher(Outbox& outbox, std::function<void()> more)
     : outbox_(outbox), more_(std::move(more)) {}
 
 void Publisher::send(Client& client) {
-  for (;;) {
+  for (int i = 0; i < kMostAtOnce; ++i) {
     {
       auto state = state_.lock();
       if (state->on_way() >= client.window()) {
@@ -40,6 +45,7 @@ void Publisher::send(Client& client) {
     if (why.empty()) return outbox_.give_back(item->number);  // until there is a connection again
     outbox_.give_up(item->number, why);
   }
+  more_();  // the owner has other things to look at in between
 }
 
 void Publisher::outcome(std::uint64_t number, std::optional<int> reason_code) {
@@ -57,23 +63,30 @@ void Publisher::outcome(std::uint64_t number, std::optional<int> reason_code) {
     outbox_.give_up(number, "the broker refuses it: " + reason_text(*reason_code), *reason_code);
 }
 
-void Publisher::recorded_no_more(int packet_id) {
+void Publisher::record_gone(int packet_id) {
   auto state = state_.lock();
   const auto inherited = state->inherited.extract(packet_id);
   if (inherited.empty()) return;
+  if (state->connecting) {
+    state->undecided.push_back(inherited.mapped());
+    return;
+  }
   settled(state);
   state.unlock();
   outbox_.acknowledge(inherited.mapped());
 }
 
-void Publisher::session_lost() {
-  std::map<int, std::uint64_t> inherited;
+void Publisher::connecting() { state_.lock()->connecting = true; }
+
+void Publisher::connected(bool session_present) {
+  std::vector<std::uint64_t> gone;
   {
     auto state = state_.lock();
-    inherited.swap(state->inherited);
-    settled(state);
+    state->connecting = false;
+    gone.swap(state->undecided);
   }
-  for (const auto& [packet_id, number] : inherited) outbox_.give_back(number);
+  if (!session_present) return give_back(gone);
+  for (const std::uint64_t number : gone) outbox_.acknowledge(number);
 }
 
 void Publisher::client_ends() { state_.lock()->ending = true; }
@@ -82,6 +95,7 @@ void Publisher::client_ended(const PacketStore& store) {
   std::vector<std::uint64_t> unsent;
   {
     auto state = state_.lock();
+    unsent.swap(state->undecided);  // never known: rather twice than not at all
     for (const auto& [number, packet_id] : state->packet_ids) {
       if (packet_id != 0 && store.has_sent(packet_id))
         state->inherited[packet_id] = number;
@@ -89,9 +103,13 @@ void Publisher::client_ended(const PacketStore& store) {
         unsent.push_back(number);
     }
     state->packet_ids.clear();
-    state->ending = false;
+    state->connecting = state->ending = state->window_full = false;
   }
-  for (const std::uint64_t number : unsent) outbox_.give_back(number);
+  give_back(unsent);
+}
+
+void Publisher::give_back(const std::vector<std::uint64_t>& numbers) {
+  for (const std::uint64_t number : numbers) outbox_.give_back(number);
 }
 
 // With some room in the window again it is worth sending on.

@@ -117,6 +117,7 @@ class Session::Owner {
         judge(Clock::now() - connected);
         log::write(log::Level::warning, "connection to " + broker_ + " lost: " + why,
                    {{"MQTT_BROKER", broker_}});
+        end_client();
       }
       if (!stopping()) pause(why);
     }
@@ -170,8 +171,9 @@ class Session::Owner {
   }
 
   bool connect_to(const Endpoint& endpoint, std::string& why) {
-    if (!client_ || client_->refused()) make_client();
+    if (!client_) make_client();
     state_.lock()->lost.reset();
+    publisher_.connecting();
     const auto connected = client_->connect(
         endpoint, [this] { return keep_going(); }, why);
     if (!connected) {
@@ -184,11 +186,13 @@ class Session::Owner {
         fmt::format("connected to {} as {}, MQTT {}, {}", broker_, client_id_, version_text(),
                     connected->session_present ? "session kept" : "new session"),
         {{"MQTT_BROKER", broker_}});
+    publisher_.connected(connected->session_present);
     // A session that was there when this process last subscribed still has its subscriptions.
     if (subscribed_ && connected->session_present) return true;
     subscribed_ = client_->subscribe(dispatcher_.plan(), [this] { return keep_going_connected(); });
     if (subscribed_ || client_->refused()) return true;
     client_->disconnect();
+    end_client();
     why = "the connection did not last until everything was subscribed";
     return false;
   }
@@ -255,7 +259,6 @@ class Session::Owner {
   }
 
   void make_client() {
-    end_client();
     client_ = std::make_unique<Client>(
         config_, client_id_, store_,
         Client::Callbacks{
@@ -322,9 +325,8 @@ class Session::Owner {
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<TimePoint> callback_began_{TimePoint()};  // of Paho's thread; the epoch: none runs
   Publisher publisher_;
-  PacketStore store_{{[this](int packet_id) { publisher_.recorded_no_more(packet_id); },
-                      [this] { publisher_.session_lost(); }}};  // outlives each client
-  std::unique_ptr<Client> client_;                              // the owner's own
+  PacketStore store_{[this](int packet_id) { publisher_.record_gone(packet_id); }};
+  std::unique_ptr<Client> client_;  // the owner's own
   std::thread thread_;
 };
 

@@ -8,7 +8,8 @@
 //     wake TEXT        a thread of its own asks for a wake-up, in which TEXT is published
 //     when FILE        a thread of its own waits for FILE to exist, then publishes 1 to 50
 //     bad              publishes to a topic that is none
-// Options: `to`, `qos`, `retain` and `expires` (a duration) of what is published.
+// Options: `to`, `qos`, `retain` and `expires` (a duration) of what is published; with `pad` the
+// number N has pad + N bytes.
 #include <unistd.h>
 
 #include <map>
@@ -25,12 +26,13 @@ using fastmqtt::Result;
 
 class Actor {
  public:
-  static constexpr const char* options[] = {"to", "qos", "retain", "expires"};
+  static constexpr const char* options[] = {"to", "qos", "retain", "expires", "pad"};
 
   explicit Actor(fastmqtt::Host host)
       : host_(host),
         to_(host.option("to", "out")),
         publish_{.qos = host.option("qos", 1, 0, 2), .retain = host.option("retain", false)},
+        pad_(host.option("pad", std::size_t{0})),
         acts_(host.counter("acts")) {
     const std::chrono::seconds expires = host.option("expires", std::chrono::seconds(0));
     if (expires.count() > 0) publish_.properties.expires_in(expires);
@@ -65,7 +67,7 @@ class Actor {
           if (stop.stop_requested()) return;
           std::this_thread::sleep_for(std::chrono::milliseconds(2));
         }
-        for (int i = 1; i <= 50; ++i) host_.publish(to_, std::to_string(i), publish_);
+        for (int i = 1; i <= 50; ++i) host_.publish(to_, number(i), publish_);
       });
       return Result::ok;
     }
@@ -78,10 +80,16 @@ class Actor {
   Result count(std::uint64_t message_id, int last) {
     int& next = next_[message_id];
     for (next = next == 0 ? 1 : next; next <= last; ++next) {
-      const Result result = host_.publish(to_, std::to_string(next), publish_);
+      const Result result = host_.publish(to_, number(next), publish_);
       if (result != Result::ok) return result;
     }
     return Result::ok;
+  }
+
+  std::string number(int n) const {
+    std::string text = std::to_string(n);
+    if (pad_ > 0) text.resize(pad_ + static_cast<std::size_t>(n), ' ');
+    return text;
   }
 
   Result down(const Message& message, int left) {
@@ -112,6 +120,7 @@ class Actor {
   fastmqtt::Host host_;
   std::string to_;
   fastmqtt::PublishOptions publish_;
+  std::size_t pad_;
   fastmqtt::Counter acts_;
   std::map<std::uint64_t, int> next_;  // of "count", by message
   std::string woken_says_;

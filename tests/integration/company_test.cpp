@@ -111,8 +111,8 @@ TEST_F(Company, SeveralWorkersNeedThePluginsConsent) {
   configure(recorder("all", "a", "", "workers: 2"));
   const Finished done = daemon_.run({"--check"});
   EXPECT_EQ(done.exit, Exit{.status = 78});
-  EXPECT_THAT(done.errors, HasSubstr("handlers.all.workers: cannot be 2: 1: the plugin 'recorder' "
-                                     "is not made to run several times"));
+  EXPECT_THAT(done.errors, HasSubstr("handlers.all.workers: cannot be 2: expected 1: the plugin "
+                                     "'recorder' does not set FASTMQTT_SHARDABLE"));
   EXPECT_THAT(done.errors, ::testing::ContainsRegex("fastmqttd.yaml:[0-9]+:14: handlers.all"));
 }
 

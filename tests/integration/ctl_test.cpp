@@ -114,6 +114,13 @@ TEST(CtlTry, LetsAnAlarmRing) {
   EXPECT_THAT(done.output, HasSubstr("result: ok (pending at first)\n"));
 }
 
+TEST(CtlTry, DoesNotWaitForACallForEver) {
+  const Finished done =
+      ctl({"try", plugin("rogue"), "--topic", "rogue", "--payload", "hang", "--timeout", "50ms"});
+  EXPECT_EQ(done.exit, Exit{.status = 1});
+  EXPECT_EQ(done.output, "result: none, the call has not returned within 50ms\n");
+}
+
 TEST(CtlTry, SaysWhyAPluginDoesNotStart) {
   const Finished file = ctl({"try", "/does/not/exist.so", "--topic", "a"});
   EXPECT_EQ(file.exit, Exit{.status = 78});

@@ -53,6 +53,19 @@ TEST_F(Rogue, AStartThatHangsCanBeStopped) {
   await_log("stopped while starting the handler rogue");
 }
 
+TEST_F(Rogue, AStartThatHangsIsNamedWhileCheckingToo) {
+  configure_rogue("start: hang");
+  Process check({.argv = {built_daemon(), "--config", daemon_.config_file(), "--check"},
+                 .errors = daemon_.file("check")});
+  EXPECT_TRUE(eventually([&] {
+    return any_line_matches(read_file(daemon_.file("check")),
+                            "handler rogue has been starting for more than 5s");
+  }));
+  EXPECT_TRUE(check.running());
+  check.signal(SIGINT);
+  EXPECT_EQ(check.wait(), Exit{.signal = SIGINT});
+}
+
 TEST_F(Rogue, ADestroyThatHangsEndsAllTheSame) {
   start_rogue("stop: hang");
   EXPECT_EQ(daemon_.stop(), Exit{});

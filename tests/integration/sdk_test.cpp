@@ -220,6 +220,54 @@ TEST_F(Sdk, AFunctionThatNobodyHasIsFoundWhenLinking) {
                std::runtime_error);
 }
 
+// What compiles but would be passed over in silence, or fails with pages about templates.
+TEST_F(Sdk, MistakesAreNamedByTheCompiler) {
+  const std::string good =
+      "explicit H(fastmqtt::Host) {} "
+      "fastmqtt::Result on_message(const fastmqtt::Message&) { return fastmqtt::Result::ok; } ";
+  const std::string constructor = "explicit H(fastmqtt::Host) {} ";
+  struct Mistake {
+    std::string members;
+    std::string message;
+    std::string around = "";
+  };
+  const std::vector<Mistake> mistakes{
+      {constructor + "bool on_message(const fastmqtt::Message&) { return true; }",
+       "on_message is a public 'fastmqtt::Result on_message(const fastmqtt::Message&)'"},
+      {constructor + "fastmqtt::Result on_messages(fastmqtt::Batch) { return {}; }",
+       "on_messages is a public 'void on_messages(fastmqtt::Batch)'"},
+      {good + "void on_messages(fastmqtt::Batch) {}",
+       "a handler has either on_message or on_messages"},
+      {constructor, "a handler has either on_message or on_messages"},
+      {good + "private: void on_wake() {}", "on_wake is a public 'void on_wake()'"},
+      {good + "void on_wake(int) {}", "on_wake is a public 'void on_wake()'"},
+      {good + "private: static constexpr const char* options[] = {\"x\"};",
+       "options is a public 'static constexpr const char* options[] = {...}'"},
+      {"fastmqtt::Result on_message(const fastmqtt::Message&) { return {}; }",
+       "a handler has a public constructor that takes a fastmqtt::Host"},
+      {good, "fastmqtt_handler_stands_once_and_outside_of_any_namespace", "namespace mine { "}};
+  for (const Mistake& mistake : mistakes) {
+    write_file(project() / "wrong.cpp", "#include <fastmqtt/handler.hpp>\n" + mistake.around +
+                                            "class H { public: " + mistake.members +
+                                            "};\nFASTMQTT_HANDLER(H, \"h\", \"1\", 0, \"h\");\n" +
+                                            (mistake.around.empty() ? "" : "}\n"));
+    for (const char* compiler : {"g++", "clang++"}) {
+      const Finished done = run({.argv = {"bash", "-c",
+                                          std::string(compiler) + " -std=c++20 -fsyntax-only -I " +
+                                              (prefix() / "include").string() + " " +
+                                              (project() / "wrong.cpp").string()}});
+      EXPECT_NE(done.exit, Exit{}) << mistake.message;
+      EXPECT_THAT(done.errors, HasSubstr(mistake.message)) << compiler;
+    }
+  }
+  const Finished old =
+      run({.argv = {"bash", "-c",
+                    "g++ -std=c++17 -fsyntax-only -I " + (prefix() / "include").string() + " " +
+                        (project() / "wrong.cpp").string()}});
+  EXPECT_THAT(old.errors, HasSubstr("fastmqtt/handler.hpp needs C++20: compile with -std=c++20"));
+  EXPECT_LT(lines_of(old.errors).size(), 40u);
+}
+
 TEST_F(Sdk, EveryHandlerThatIsShippedExportsOneSymbol) {
   int plugins = 0;
   for (const auto& entry : fs::recursive_directory_iterator(prefix())) {

@@ -195,6 +195,19 @@ TEST_F(Start, ADroppedInPluginRunsAfterARestart) {
   EXPECT_EQ(subscriber.wait_for("out"), "hello");
 }
 
+TEST_F(Start, PluginsThatWaitForAnEntryAreNamed) {
+  broker_.start();
+  daemon_.add_plugin("recorder");
+  daemon_.add_plugin("actor");
+  daemon_.configure(daemon_.mqtt_section(broker_));
+  const Finished done = check();
+  EXPECT_EQ(done.exit, Exit{}) << done.errors;
+  EXPECT_TRUE(has_line(done.output, "good: 1 handlers"));
+  EXPECT_TRUE(has_line(done.output, "run once an entry under 'handlers' names them: recorder$"));
+  daemon_.start_ready();
+  await_log("run once an entry under 'handlers' names them: recorder");
+}
+
 TEST_F(Start, TwoPluginsOfOneName) {
   daemon_.add_plugin("recorder");
   daemon_.add_plugin("recorder", "twin.so");

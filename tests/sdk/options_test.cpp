@@ -99,13 +99,15 @@ TEST(Options, AreDurationsAsInTheRestOfTheConfiguration) {
         << bad;
   // Never rounded to what was not said.
   EXPECT_EQ(error({{"x", "1500ms"}}, [](Host h) { return h.option("x", 5s); }),
-            "x: expected a duration such as 250ms, 10s, 5m, 1h");
+            "x: expected a duration in whole seconds such as 10s, 5m, 1h");
+  EXPECT_EQ(error({{"x", "90m"}}, [](Host h) { return h.option("x", 5h); }),
+            "x: expected a duration in whole hours such as 1h");
   EXPECT_EQ(value({{"x", "3000ms"}}, [](Host h) { return h.option("x", 5s); }), 3s);
   EXPECT_EQ(error({{"x", "9000000000h"}}, [](Host h) { return h.option("x", 5ns); }),
             "x: expected a duration such as 250ms, 10s, 5m, 1h")
       << "more nanoseconds than there are";
   EXPECT_EQ(error({{"x", "2m"}}, [](Host h) { return h.option("x", 5s, 0s, 60s); }),
-            "x: expected a duration such as 250ms, 10s, 5m, 1h, at most 1m");
+            "x: expected a duration in whole seconds such as 10s, 5m, 1h, at most 1m");
 }
 
 TEST(Options, AreSizes) {
@@ -148,6 +150,17 @@ TEST(Options, AreLists) {
             "x.0: expected a single value");
   EXPECT_EQ(error({{"x.0", "a"}}, [](Host h) { return h.option("x", 5); }),
             "x: expected a single value");
+}
+
+TEST(Options, AreListsOfMaps) {
+  EXPECT_THAT(value({{"rules.0.match", "a"}, {"rules.0.above", "3"}, {"rules.1.match", "b"}},
+                    [](Host h) {
+                      std::vector<std::string> found;
+                      for (const std::string& i : h.members("rules"))
+                        found.push_back(h.required<std::string>("rules." + i + ".match"));
+                      return found;
+                    }),
+              ElementsAre("a", "b"));
 }
 
 TEST(Options, AreMaps) {

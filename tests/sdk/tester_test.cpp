@@ -27,13 +27,15 @@ class Everything {
   explicit Everything(Host host) : host_(host), seen_(host.counter("seen")) {}
 
   void on_messages(Batch batch) {
-    for (std::size_t i = 0; i < batch.size(); ++i) batch.answer(i, on_message(batch[i]));
+    if (batch[0].payload() == "size") host_.log(Level::info, std::to_string(batch.size()));
+    std::size_t i = 0;
+    for (const Message message : batch) batch.answer(i++, handle(message));
   }
 
   void on_wake() { host_.log(Level::info, "woken"); }
 
  private:
-  Result on_message(const Message& message) {
+  Result handle(const Message& message) {
     seen_.add();
     const std::string_view verb = message.payload();
     if (verb == "publish")
@@ -54,6 +56,7 @@ class Everything {
       });
       return Result::pending;
     }
+    if (verb == "name") host_.log(Level::info, host_.name());
     if (verb == "alarm") host_.wake_at(host_.now() + 10s);
     if (verb == "throw") throw std::runtime_error("boom");
     if (verb == "attempt") return message.attempt() > 1 ? Result::ok : Result::retry;
@@ -102,7 +105,10 @@ TEST(Tester, RefusesWhatTheDaemonWouldRefuse) {
   HandlerTester tester;
   EXPECT_EQ(tester.deliver("t", "bad qos"), Result::reject);
   EXPECT_THAT(tester.published(), IsEmpty());
+  EXPECT_EQ(tester.last_log(), "cannot publish to out");
   EXPECT_THROW(HandlerTester({{"unknown", "1"}}), std::runtime_error);
+  EXPECT_THROW(tester.deliver("a/+", "x"), std::invalid_argument);
+  EXPECT_THROW(tester.deliver({.topic = "a", .qos = 3}), std::invalid_argument);
 }
 
 TEST(Tester, WaitsForAThreadOfTheHandlers) {
@@ -133,6 +139,22 @@ TEST(Tester, HandsOverBatches) {
                                     {.topic = "t", .payload = "x"}}),
               ElementsAre(Result::retry, Result::ok, Result::ok));
   EXPECT_THAT(tester.counts(), ElementsAre(Pair("seen", 3u)));
+}
+
+TEST(Tester, HandsOverAsMuchAsTheDaemonWould) {
+  HandlerTester tester;
+  EXPECT_EQ(tester
+                .deliver_batch(std::vector<fastmqtt::testing::TestMessage>(
+                    300, {.topic = "t", .payload = "size"}))
+                .size(),
+            300u);
+  EXPECT_THAT(tester.logs(), ElementsAre("256", "44"));
+}
+
+TEST(Tester, GivesTheInstanceAName) {
+  HandlerTester tester({}, "another");
+  EXPECT_EQ(tester.deliver("t", "name"), Result::ok);
+  EXPECT_EQ(tester.last_log(), "another");
 }
 
 TEST(Tester, ShowsThatAThrowAnswersRetry) {

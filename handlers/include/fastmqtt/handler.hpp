@@ -8,9 +8,8 @@
 //     void on_wake();                                    the alarm of Host::wake_at
 //     static constexpr const char* options[] = {...};    the names of its options
 //
-// Declare it once, at namespace scope:
+// Declare it once, outside of any namespace (the class itself may well stand in an unnamed one):
 //     FASTMQTT_HANDLER(Thermostat, "thermostat", "1.0", 0, "home/+/temperature");
-// A handler alone in its file best stands in an unnamed namespace.
 //
 // Calls into one instance never overlap, so a handler needs no locks of its own.  Throwing is fine:
 // nothing leaves this file; what on_message throws is logged and answered with retry.
@@ -19,9 +18,14 @@
 // See fastmqtt-handler(7).
 #pragma once
 
+#if __cplusplus < 202002L
+#error "fastmqtt/handler.hpp needs C++20: compile with -std=c++20"
+#else
+
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <exception>
 #include <initializer_list>
@@ -54,46 +58,61 @@ enum class Level : std::int32_t {
 inline std::string_view to_string_view(fastmqtt_view v) { return {v.data, v.data ? v.size : 0}; }
 inline fastmqtt_view to_view(std::string_view text) { return {text.data(), text.size()}; }
 
-// What goes with a message that is published, for MQTT 5.  Views are borrowed until publish()
-// returns.
+// What goes with a message that is published, for MQTT 5; of each kind but user properties the
+// latest counts.  It keeps copies.
 //     Properties().content_type("application/json").expires_in(60s).user("unit", "C")
 class Properties {
  public:
-  Properties& payload_is_text() { return number(FASTMQTT_PAYLOAD_FORMAT_INDICATOR, 1); }
+  Properties& payload_is_text() { return set({FASTMQTT_PAYLOAD_FORMAT_INDICATOR, 1, {}, {}}); }
   // At most 2^32-1 seconds; negative ones are none.
   Properties& expires_in(std::chrono::seconds after) {
     const auto seconds = std::clamp<std::int64_t>(after.count(), 0, UINT32_MAX);
-    return number(FASTMQTT_MESSAGE_EXPIRY_INTERVAL, static_cast<std::uint32_t>(seconds));
+    return set({FASTMQTT_MESSAGE_EXPIRY_INTERVAL, static_cast<std::uint32_t>(seconds), {}, {}});
   }
-  Properties& content_type(std::string_view type) { return value(FASTMQTT_CONTENT_TYPE, type); }
+  Properties& content_type(std::string_view type) { return text(FASTMQTT_CONTENT_TYPE, type); }
   Properties& response_topic(std::string_view topic) {
-    return value(FASTMQTT_RESPONSE_TOPIC, topic);
+    return text(FASTMQTT_RESPONSE_TOPIC, topic);
   }
   Properties& correlation_data(std::string_view bytes) {
-    return value(FASTMQTT_CORRELATION_DATA, bytes);
+    return text(FASTMQTT_CORRELATION_DATA, bytes);
   }
-  Properties& user(std::string_view name, std::string_view text) {
-    list_.push_back({FASTMQTT_USER_PROPERTY, 0, to_view(name), to_view(text)});
-    return *this;
+  Properties& user(std::string_view name, std::string_view value) {
+    return set({FASTMQTT_USER_PROPERTY, 0, std::string(name), std::string(value)});
   }
   // As it came with a message, for handing it on.
   Properties& add(const fastmqtt_property& property) {
-    list_.push_back(property);
-    return *this;
+    return set({property.id, property.number, std::string(to_string_view(property.name)),
+                std::string(to_string_view(property.value))});
   }
 
-  std::span<const fastmqtt_property> list() const { return list_; }
+  // Good as long as this object is not changed.
+  std::vector<fastmqtt_property> list() const {
+    std::vector<fastmqtt_property> views;
+    for (const Property& p : properties_)
+      views.push_back({p.id, p.number, p.name.empty() ? fastmqtt_view{} : to_view(p.name),
+                       p.value.empty() ? fastmqtt_view{} : to_view(p.value)});
+    return views;
+  }
 
  private:
-  Properties& number(std::uint32_t id, std::uint32_t number) {
-    list_.push_back({id, number, {}, {}});
+  struct Property {
+    std::uint32_t id;
+    std::uint32_t number;
+    std::string name;
+    std::string value;
+  };
+
+  Properties& text(std::uint32_t id, std::string_view value) {
+    return set({id, 0, {}, std::string(value)});
+  }
+  Properties& set(Property property) {
+    if (property.id != FASTMQTT_USER_PROPERTY)
+      std::erase_if(properties_, [&](const Property& p) { return p.id == property.id; });
+    properties_.push_back(std::move(property));
     return *this;
   }
-  Properties& value(std::uint32_t id, std::string_view value) {
-    list_.push_back({id, 0, {}, to_view(value)});
-    return *this;
-  }
-  std::vector<fastmqtt_property> list_;
+
+  std::vector<Property> properties_;
 };
 
 struct PublishOptions {
@@ -102,8 +121,8 @@ struct PublishOptions {
   Properties properties = {};
 };
 
-// A borrowed message: readable inside the call, and after `pending` until complete() or its
-// deadline, whichever comes first.
+// A borrowed message: readable inside the call, and after `pending` until Host::complete is called
+// for it, however late.
 class Message {
  public:
   explicit Message(const fastmqtt_message* raw) : raw_(raw) {}
@@ -121,8 +140,8 @@ class Message {
   std::uint64_t message_id() const { return raw_->message_id; }
   // 1 for the first time.
   unsigned attempt() const { return raw_->attempt; }
-  // On the clock of Host::now: what is answered `pending` must be complete by then; zero when there
-  // is no limit.
+  // On the clock of Host::now: a `pending` message without an answer by then gets `retry`; zero
+  // when there is no limit.
   std::chrono::nanoseconds deadline() const { return std::chrono::nanoseconds(raw_->deadline_ns); }
   std::chrono::system_clock::time_point received() const {
     return std::chrono::system_clock::time_point(
@@ -163,13 +182,30 @@ class Message {
   const fastmqtt_message* raw_;
 };
 
-// What is waiting, in order of arrival.  Every answer starts as ok.
+// What is waiting, in order of arrival.  Every answer starts as ok: what is not done with needs
+// another one.
 class Batch {
  public:
+  class Iterator {
+   public:
+    explicit Iterator(const fastmqtt_message* const* at) : at_(at) {}
+    Message operator*() const { return Message(*at_); }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    bool operator==(const Iterator&) const = default;
+
+   private:
+    const fastmqtt_message* const* at_;
+  };
+
   Batch(const fastmqtt_message* const* messages, std::size_t size, fastmqtt_result* results)
       : messages_(messages), size_(size), results_(results) {}
 
   std::size_t size() const { return size_; }
+  Iterator begin() const { return Iterator(messages_); }
+  Iterator end() const { return Iterator(messages_ + size_); }
   Message operator[](std::size_t i) const { return Message(messages_[i]); }
   void answer(std::size_t i, Result result) { results_[i] = static_cast<fastmqtt_result>(result); }
   void answer_all(Result result) {
@@ -222,6 +258,7 @@ class Host {
   // Properties go out with MQTT 5 only.
   Result publish(std::string_view topic, std::string_view payload,
                  const PublishOptions& options = {}) const {
+    const std::vector<fastmqtt_property> properties = options.properties.list();
     fastmqtt_message message{};
     message.size = sizeof message;
     // What does not fit in its field must not turn into a valid value.
@@ -229,8 +266,8 @@ class Host {
     message.retain = options.retain ? 1 : 0;
     message.topic = to_view(topic);
     message.payload = to_view(payload);
-    message.properties = options.properties.list().data();
-    message.property_count = options.properties.list().size();
+    message.properties = properties.data();
+    message.property_count = properties.size();
     return static_cast<Result>(raw_->publish(raw_, &message));
   }
   // [any thread] Answers a request (MQTT 5.0 section 4.10): publishes to its response topic, with
@@ -250,7 +287,8 @@ class Host {
 
   // [any thread] A monotonic clock; the one that wake_at goes by.
   std::chrono::nanoseconds now() const { return std::chrono::nanoseconds(raw_->now_ns(raw_)); }
-  // [any thread] on_wake() at that time of now(); one alarm, the latest request counts.
+  // [any thread] on_wake() at that time of now(), nanoseconds::max() for never; one alarm, the
+  // latest request counts.
   void wake_at(std::chrono::nanoseconds when) const { raw_->wake_at(raw_, when.count()); }
   // [any thread] on_wake() as soon as the handler's thread is free.
   void wake() const { raw_->wake_at(raw_, 0); }
@@ -278,7 +316,7 @@ class Host {
   // One of several words: option("format", Format::json, {{"json", Format::json}, ...})
   template <class T>
   T option(const std::string& path, T fallback,
-           std::initializer_list<std::pair<const char*, T>> words) const {
+           std::initializer_list<std::pair<const char*, T> > words) const {
     const auto text = scalar(path);
     if (!text) return fallback;
     std::string expected;
@@ -287,6 +325,15 @@ class Host {
       expected += (expected.empty() ? "expected one of " : ", ") + std::string(word);
     }
     throw OptionError(path, expected);
+  }
+  // The names in a map, "0", "1" ... in a list; the member is at "path.name".  Empty when absent.
+  std::vector<std::string> members(const std::string& path) const {
+    std::size_t count = 0;
+    raw_->config_kind(raw_, path.c_str(), &count);
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < count; ++i)
+      names.emplace_back(to_string_view(raw_->config_name(raw_, path.c_str(), i)));
+    return names;
   }
   // The same for what has no default.
   template <detail::Option T>
@@ -299,6 +346,12 @@ class Host {
              std::type_identity_t<T> most = detail::OptionType<T>::kMost) const {
     check_present(path, detail::OptionType<T>::kExpected);
     return option(path, T{}, least, most);
+  }
+  template <class T>
+  T required(const std::string& path,
+             std::initializer_list<std::pair<const char*, T> > words) const {
+    check_present(path, "expected a word");
+    return option(path, T{}, words);
   }
   // The texts of a list; a single one may stand there without brackets.  Empty when absent.
   std::vector<std::string> list(const std::string& path) const {
@@ -316,18 +369,16 @@ class Host {
     return items;
   }
   // Names and texts of a map, in their order.  Empty when absent.
-  std::vector<std::pair<std::string, std::string>> map(const std::string& path) const {
-    std::vector<std::pair<std::string, std::string>> members;
-    std::size_t count = 0;
-    const std::int32_t kind = raw_->config_kind(raw_, path.c_str(), &count);
+  std::vector<std::pair<std::string, std::string> > map(const std::string& path) const {
+    const std::int32_t kind = raw_->config_kind(raw_, path.c_str(), nullptr);
     if (kind != FASTMQTT_ABSENT && kind != FASTMQTT_MAP)
       throw OptionError(path, "expected names, each with a value");
-    for (std::size_t i = 0; i < count; ++i) {
-      std::string name(to_string_view(raw_->config_name(raw_, path.c_str(), i)));
+    std::vector<std::pair<std::string, std::string> > pairs;
+    for (std::string& name : members(path)) {
       std::string text = required<std::string>(path.empty() ? name : path + "." + name);
-      members.emplace_back(std::move(name), std::move(text));
+      pairs.emplace_back(std::move(name), std::move(text));
     }
-    return members;
+    return pairs;
   }
   // As it stands there: a scalar's text, else YAML; nothing when it is absent.
   std::optional<std::string_view> config(const std::string& path) const {
@@ -359,7 +410,7 @@ namespace detail {
 
 template <class T>
 concept TakesBatches = requires(T handler, Batch batch) {
-  handler.on_messages(batch);
+  { handler.on_messages(batch) } -> std::same_as<void>;
 };
 template <class T>
 concept Wakes = requires(T handler) {
@@ -369,6 +420,53 @@ template <class T>
 concept NamesOptions = requires {
   std::size(T::options);
 };
+template <class T>
+concept TakesMessages = requires(T handler, const Message& message) {
+  { handler.on_message(message) } -> std::same_as<Result>;
+};
+
+// Whether a class has a member of a name, even one that cannot be used from here: beside another of
+// that name it is ambiguous.
+struct HasThese {
+  void on_message();
+  void on_messages();
+  void on_wake();
+  int options;
+};
+template <class T>
+struct Beside : T, HasThese {};
+template <class T>
+concept HasOnMessage = !requires {
+  &Beside<T>::on_message;
+};
+template <class T>
+concept HasOnMessages = !requires {
+  &Beside<T>::on_messages;
+};
+template <class T>
+concept HasOnWake = !requires {
+  &Beside<T>::on_wake;
+};
+template <class T>
+concept HasOptions = !requires {
+  &Beside<T>::options;
+};
+
+// What would otherwise be passed over in silence, or said in riddles.
+template <class T>
+constexpr void check_handler() {
+  static_assert(std::constructible_from<T, Host>,
+                "a handler has a public constructor that takes a fastmqtt::Host");
+  static_assert(TakesMessages<T> || !HasOnMessage<T>,
+                "on_message is a public 'fastmqtt::Result on_message(const fastmqtt::Message&)'");
+  static_assert(TakesBatches<T> || !HasOnMessages<T>,
+                "on_messages is a public 'void on_messages(fastmqtt::Batch)'");
+  static_assert(TakesMessages<T> != TakesBatches<T>,
+                "a handler has either on_message or on_messages");
+  static_assert(Wakes<T> || !HasOnWake<T>, "on_wake is a public 'void on_wake()'");
+  static_assert(NamesOptions<T> || !HasOptions<T>,
+                "options is a public 'static constexpr const char* options[] = {...}'");
+}
 
 // T::options with the null that ends it in C.
 template <class T>
@@ -452,6 +550,9 @@ constexpr const char* const* option_names() {
 template <class T>
 constexpr fastmqtt_handler describe(const char* name, const char* version, std::uint32_t flags,
                                     const char* const* topics) {
+  static_assert(std::is_class_v<T> && !std::is_final_v<T>,
+                "a handler is a class that is not final");
+  check_handler<T>();
   using G = Glue<T>;
   return {sizeof(fastmqtt_handler),
           flags | (TakesBatches<T> ? FASTMQTT_BATCHES : 0u),
@@ -469,7 +570,11 @@ constexpr fastmqtt_handler describe(const char* name, const char* version, std::
 }  // namespace fastmqtt
 
 // FASTMQTT_HANDLER(Class, "name", "version", flags, "default/topic/filter", ...);
-#define FASTMQTT_HANDLER(Type, name, version, flags, ...)                                      \
-  static constexpr const char* const fastmqtt_topics[] = {__VA_ARGS__ __VA_OPT__(, ) nullptr}; \
-  constinit const fastmqtt_handler fastmqtt_handler_v1 =                                       \
-      ::fastmqtt::detail::describe<Type>(name, version, flags, fastmqtt_topics)
+// The long name is for the error message of who puts it into a namespace.
+#define FASTMQTT_HANDLER(Type, name, version, flags, ...)                                          \
+  static constexpr const char* const fastmqtt_handler_stands_once_and_outside_of_any_namespace[] = \
+      {__VA_ARGS__ __VA_OPT__(, ) nullptr};                                                        \
+  constinit const fastmqtt_handler fastmqtt_handler_v1 = ::fastmqtt::detail::describe<Type>(       \
+      name, version, flags, ::fastmqtt_handler_stands_once_and_outside_of_any_namespace)
+
+#endif  // C++20

@@ -135,7 +135,11 @@ struct OptionType<T> {
 template <class T>
 requires is_duration<T>
 struct OptionType<T> {
-  static constexpr const char* kExpected = "expected a duration such as 250ms, 10s, 5m, 1h";
+  static constexpr const char* kExpected =
+      T(1) <= std::chrono::milliseconds(1) ? "expected a duration such as 250ms, 10s, 5m, 1h"
+      : T(1) == std::chrono::seconds(1) ? "expected a duration in whole seconds such as 10s, 5m, 1h"
+      : T(1) == std::chrono::minutes(1) ? "expected a duration in whole minutes such as 5m, 1h"
+                                        : "expected a duration in whole hours such as 1h";
   static constexpr T kLeast = T::zero();
   static constexpr T kMost = T::max();
   static constexpr bool kAlwaysBounded = false;

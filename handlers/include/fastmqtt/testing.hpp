@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <initializer_list>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,8 +35,8 @@ struct Option {
 
 // A message that the handler is given, or that it has published.
 struct TestMessage {
-  std::string topic;
-  std::string payload;
+  std::string topic = {};
+  std::string payload = {};
   int qos = 1;
   bool retain = false;
   bool dup = false;
@@ -61,10 +62,11 @@ struct TestMessage {
 
 class HandlerTester {
  public:
-  // Throws std::runtime_error with what the handler said when it refuses to start.
-  explicit HandlerTester(std::initializer_list<Option> options = {},
+  // `name` is the instance's, the plugin's own when empty.  Throws std::runtime_error with what the
+  // handler said when it refuses to start.
+  explicit HandlerTester(std::initializer_list<Option> options = {}, std::string name = {},
                          const fastmqtt_handler& handler = fastmqtt_handler_v1)
-      : handler_(handler) {
+      : handler_(handler), name_(name.empty() ? handler.name : std::move(name)) {
     for (const Option& option : options) {
       check_name(option.path);
       options_.push_back(option);
@@ -85,23 +87,20 @@ class HandlerTester {
   Result deliver(std::string_view topic, std::string_view payload) {
     return deliver({.topic = std::string(topic), .payload = std::string(payload)});
   }
-  // Hands over several in one call, as the daemon does to a handler that takes batches.
+  // Hands over several, as the daemon does: in one call to a handler that takes batches, else one
+  // by one.
   std::vector<Result> deliver_batch(const std::vector<TestMessage>& messages) {
-    auto call = std::make_unique<Call>(messages);
-    for (std::size_t i = 0; i < messages.size(); ++i)
-      call->raw.push_back(to_raw(call->messages[i], call->properties[i].list()));
-    std::vector<const fastmqtt_message*> list;
-    for (const fastmqtt_message& m : call->raw) list.push_back(&m);
-    std::vector<fastmqtt_result> results(messages.size(), FASTMQTT_OK);
-    handler_.on_messages(instance_, list.data(), list.size(), results.data());
+    const std::size_t most = (handler_.flags & FASTMQTT_BATCHES) != 0 ? FASTMQTT_MAX_BATCH : 1;
     std::vector<Result> answers;
-    for (const fastmqtt_result result : results) answers.push_back(static_cast<Result>(result));
-    // A pending message stays readable, as it does in the daemon.
-    if (std::ranges::find(answers, Result::pending) != answers.end())
-      pending_.push_back(std::move(call));
+    for (std::size_t from = 0; from < messages.size(); from += most) {
+      const std::size_t to = std::min(from + most, messages.size());
+      const std::vector<TestMessage> part(messages.begin() + static_cast<std::ptrdiff_t>(from),
+                                          messages.begin() + static_cast<std::ptrdiff_t>(to));
+      for (const Result answer : call(part)) answers.push_back(answer);
+    }
     return answers;
   }
-  // Of the latest delivery, for answer_to().
+  // Of the latest message, for answer_to(); the ids of a batch count up to it.
   std::uint64_t last_id() const { return last_id_; }
 
   // Moves the clock on and, when that reaches the alarm, lets it ring once.
@@ -123,7 +122,7 @@ class HandlerTester {
     return true;
   }
 
-  // What publish() answers from now on: `retry` is a way out that is full.
+  // What publish() answers from now on to what is well-formed: `retry` is a way out that is full.
   void set_publish_answer(Result answer) {
     const std::lock_guard lock(mutex_);
     publish_answer_ = answer;
@@ -169,11 +168,13 @@ class HandlerTester {
   // What the handler is given in one call.
   struct Call {
     explicit Call(const std::vector<TestMessage>& given) : messages(given) {
-      for (const TestMessage& m : messages) properties.push_back(m.properties());
+      for (const TestMessage& m : messages) kept.push_back(m.properties());
+      for (const Properties& p : kept) properties.push_back(p.list());
     }
     std::vector<TestMessage> messages;
-    std::vector<Properties> properties;  // of each; views into it
-    std::vector<fastmqtt_message> raw;   // views into both
+    std::vector<Properties> kept;
+    std::vector<std::vector<fastmqtt_property>> properties;  // of each message; views into `kept`
+    std::vector<fastmqtt_message> raw;                       // views into the others
   };
 
   static HandlerTester& self(const fastmqtt_host* host) {
@@ -185,7 +186,7 @@ class HandlerTester {
     fastmqtt_host& table = host_.table;
     table.size = sizeof table;
     table.log_level = FASTMQTT_DEBUG;
-    table.name = handler_.name;
+    table.name = name_.c_str();
     table.log = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text) {
       self(h).log(level, to_string_view(text));
     };
@@ -203,6 +204,7 @@ class HandlerTester {
     table.wake_at = [](const fastmqtt_host* h, std::int64_t when) {
       const std::lock_guard lock(self(h).mutex_);
       self(h).alarm_ = when == 0 ? self(h).now_ : std::chrono::nanoseconds(when);
+      if (when == std::numeric_limits<std::int64_t>::max()) self(h).alarm_.reset();
       self(h).changed_.notify_all();
     };
     table.config = [](const fastmqtt_host* h, const char* path) { return self(h).config(path); };
@@ -238,13 +240,29 @@ class HandlerTester {
   }
 
   fastmqtt_result publish(const fastmqtt_message& message) {
-    const std::string_view topic = to_string_view(message.topic);
-    const bool malformed = message.qos > 2 || topic.empty() || topic.size() > 65'535 ||
-                           topic.find_first_of(std::string_view("+#\0", 3)) != topic.npos;
-    if (malformed) return FASTMQTT_REJECT;
+    if (malformed(message)) {
+      log(FASTMQTT_WARNING, "cannot publish to " + std::string(to_string_view(message.topic)));
+      return FASTMQTT_REJECT;
+    }
     const std::lock_guard lock(mutex_);
     if (publish_answer_ == Result::ok) published_.push_back(from_raw(message));
     return static_cast<fastmqtt_result>(publish_answer_);
+  }
+
+  // What the daemon would reject, as far as that is easily told.
+  static bool malformed(const fastmqtt_message& message) {
+    std::uint64_t seen = 0;
+    for (const fastmqtt_property& p : Message(&message).properties()) {
+      const bool unfit = p.id >= 64 || p.id == FASTMQTT_SUBSCRIPTION_IDENTIFIER ||
+                         p.id == FASTMQTT_TOPIC_ALIAS || p.value.size > 65'535;
+      if (unfit || (p.id != FASTMQTT_USER_PROPERTY && (seen >> p.id & 1) != 0)) return true;
+      seen |= std::uint64_t{1} << p.id;
+    }
+    return message.qos > 2 || bad_topic(to_string_view(message.topic));
+  }
+  static bool bad_topic(std::string_view topic) {
+    return topic.empty() || topic.size() > 65'535 ||
+           topic.find_first_of(std::string_view("+#\0", 3)) != topic.npos;
   }
 
   std::uint32_t counter(const char* name) {
@@ -275,8 +293,26 @@ class HandlerTester {
     return message;
   }
 
+  std::vector<Result> call(const std::vector<TestMessage>& messages) {
+    auto given = std::make_unique<Call>(messages);
+    for (std::size_t i = 0; i < messages.size(); ++i)
+      given->raw.push_back(to_raw(given->messages[i], given->properties[i]));
+    std::vector<const fastmqtt_message*> list;
+    for (const fastmqtt_message& m : given->raw) list.push_back(&m);
+    std::vector<fastmqtt_result> results(messages.size(), FASTMQTT_OK);
+    handler_.on_messages(instance_, list.data(), list.size(), results.data());
+    std::vector<Result> answers;
+    for (const fastmqtt_result result : results) answers.push_back(static_cast<Result>(result));
+    // A pending message stays readable, as it does in the daemon.
+    if (std::ranges::find(answers, Result::pending) != answers.end())
+      pending_.push_back(std::move(given));
+    return answers;
+  }
+
   fastmqtt_message to_raw(const TestMessage& message,
-                          std::span<const fastmqtt_property> properties) {
+                          const std::vector<fastmqtt_property>& properties) {
+    if (message.qos < 0 || message.qos > 2 || bad_topic(message.topic))
+      throw std::invalid_argument(message.topic + ": no message of MQTT has such a topic or QoS");
     fastmqtt_message raw{};
     raw.size = sizeof raw;
     raw.qos = static_cast<std::uint8_t>(message.qos);
@@ -288,6 +324,7 @@ class HandlerTester {
     raw.property_count = properties.size();
     raw.id = raw.message_id = ++last_id_;
     raw.attempt = message.attempt;
+    raw.deadline_ns = (now() + std::chrono::seconds(30)).count();
     return raw;
   }
 
@@ -334,6 +371,7 @@ class HandlerTester {
 
   Host host_;
   const fastmqtt_handler& handler_;
+  const std::string name_;
   std::vector<Option> options_;
   void* instance_ = nullptr;
   std::uint64_t last_id_ = 0;

@@ -49,7 +49,7 @@ TEST(UnsafeReason, NamesOwnerAndMode) {
   status.st_uid = ::geteuid();
   EXPECT_EQ(unsafe_reason(status), "");
   status.st_mode = S_IFREG | 0602;
-  EXPECT_EQ(unsafe_reason(status), "may be written by everybody");
+  EXPECT_EQ(unsafe_reason(status), "may be written by everybody: chmod o-w it");
   status.st_uid = ::geteuid() + 12345;
   EXPECT_EQ(unsafe_reason(status), "belongs to user " + std::to_string(status.st_uid));
 }

@@ -132,5 +132,21 @@ TEST_F(Options, AreAMapOfNames) {
             "least one character and no '.'");
 }
 
+TEST_F(Options, KnowTheirMembers) {
+  const HandlerOptions options = read("command: [a, b]\nheaders: {x.y: 1, z: 2}\nn: ~");
+  EXPECT_THAT(options.find("")->members, ElementsAre("command", "headers", "n"));
+  EXPECT_TRUE(options.find("command")->list);
+  EXPECT_THAT(options.find("command")->members, ElementsAre("0", "1"));
+  EXPECT_FALSE(options.find("headers")->list);
+  EXPECT_THAT(options.find("headers")->members, ElementsAre("x.y", "z"));
+}
+
+TEST_F(Options, HaveOnePathEach) {
+  EXPECT_EQ(
+      problems("{headers: {\"a.b\": 1, a: {b: 2}}}"),
+      "main.yaml:1:50: handlers.h.options.headers.a.b: stands there twice, since \"a.b\" is b "
+      "within a too: expected another name for one of the two");
+}
+
 }  // namespace
 }  // namespace fastmqttd

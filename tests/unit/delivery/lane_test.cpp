@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <limits>
 #include <map>
 #include <set>
 #include <thread>
 
 #include "tests/unit/support/in_process_handler.hpp"
+#include "tests/unit/support/recorded_log.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -424,6 +426,61 @@ TEST_F(LaneTest, PublishesFromAnyThreadIntoTheOutbox) {
   EXPECT_EQ(taken, 300) << "as many as its queue holds";
   EXPECT_EQ(outbox_.waiting(), 300u);
   EXPECT_EQ(lane.publish_counts().waiting, 300u);
+}
+
+// A thread of the handler's may be looking at it still, whatever became of the delivery.
+TEST_F(LaneTest, AnOverduePendingMessageStaysReadableUntilItIsCompleted) {
+  std::vector<const fastmqtt_message*> given;
+  InProcessHandler handler([&](const fastmqtt_message& m) -> fastmqtt_result {
+    if (m.attempt == 1) given.push_back(&m);
+    return m.attempt == 1 ? FASTMQTT_PENDING : FASTMQTT_OK;
+  });
+  HandlerConfig short_timeout = config();
+  short_timeout.timeout = 5ms;
+  Lane lane(short_timeout, handler.library(), outbox_, attention_.callback());
+  lane.start();
+  for (int i = 0; i < 20; ++i) {
+    lane.push(make_message(std::to_string(i), "payload " + std::to_string(i)));
+    ASSERT_TRUE(handler.wait_for(2 * static_cast<std::size_t>(i) + 2));
+  }
+  ASSERT_EQ(given.size(), 20u);
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    EXPECT_EQ(std::string(given[i]->payload.data, given[i]->payload.size),
+              "payload " + std::to_string(i));
+    handler.host()->complete(handler.host(), given[i]->id, FASTMQTT_REJECT);
+  }
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(lane.counts().ok, 20u);
+  EXPECT_EQ(lane.counts().reject, 0u) << "too late to count";
+}
+
+TEST_F(LaneTest, TheAlarmCanBeTakenBack) {
+  InProcessHandler handler;
+  Lane lane(config(), handler.library(), outbox_, attention_.callback());
+  const fastmqtt_host* host = handler.host();
+  host->wake_at(host, 0);
+  host->wake_at(host, std::numeric_limits<std::int64_t>::max());
+  lane.start();
+  lane.push(make_message("a", "1"));
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.wakes(), 0u);
+}
+
+TEST_F(LaneTest, SaysWhenACallTookTooLong) {
+  InProcessHandler handler([](const auto&) -> fastmqtt_result {
+    const auto until = handler_now() + 5'000'000;
+    while (handler_now() < until) std::this_thread::yield();
+    return FASTMQTT_OK;
+  });
+  const testing::RecordedLog log;
+  HandlerConfig short_timeout = config();
+  short_timeout.timeout = 1ms;
+  Lane lane(short_timeout, handler.library(), outbox_, attention_.callback());
+  lane.push(make_message("a/b", "1"));
+  lane.start();
+  ASSERT_TRUE(close_and_wait(lane));
+  ASSERT_EQ(log.texts().size(), 1u);
+  EXPECT_EQ(log.texts()[0].substr(0, 25), "fake: a/b: the call took ") << log.texts()[0];
 }
 
 }  // namespace

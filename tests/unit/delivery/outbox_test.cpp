@@ -68,10 +68,8 @@ TEST_F(OutboxTest, IsBoundedInBytesToo) {
 }
 
 TEST_F(OutboxTest, Counts) {
-  EXPECT_FALSE(outbox_.used());
   publish(a_, "1");
   publish(a_, "2");
-  EXPECT_TRUE(outbox_.used());
   take();
   EXPECT_EQ(outbox_.waiting(), 2u);
   outbox_.acknowledge(numbers_[0]);
@@ -95,6 +93,25 @@ TEST_F(OutboxTest, SaysWhenThereIsMore) {
   take();
   outbox_.acknowledge(numbers_[0]);
   EXPECT_EQ(calls, 1);
+}
+
+TEST_F(OutboxTest, SaysOnceWhatHappensManyTimes) {
+  for (int i = 0; i < 5; ++i) {
+    publish(a_, "1");
+    publish(b_, "1");
+    take();
+    take();
+  }
+  for (const std::uint64_t number : numbers_) outbox_.give_up(number, "no");
+  EXPECT_EQ(log_.texts().size(), 2u) << "one for each sender";
+  EXPECT_EQ(Outbox::counts(a_).failed + Outbox::counts(b_).failed, numbers_.size());
+}
+
+TEST_F(OutboxTest, ClosedTakesNothing) {
+  publish(a_, "1");
+  outbox_.close();
+  EXPECT_FALSE(publish(a_, "2"));
+  EXPECT_EQ(outbox_.waiting(), 1u);
 }
 
 }  // namespace

@@ -206,7 +206,11 @@ TEST_F(HandlerInstanceTest, RefusesACounterWithoutAProperName) {
 }
 
 TEST_F(HandlerInstanceTest, SurvivesADestroyThatThrows) {
-  fake_.raw().destroy = [](void*) { throw std::runtime_error("not so fast"); };
+  static const auto destroy = fake_.raw().destroy;
+  fake_.raw().destroy = [](void* self) {
+    destroy(self);
+    throw std::runtime_error("not so fast");
+  };
   { const HandlerInstance instance(fake_.library(), config_, requests_); }
   EXPECT_THAT(log_.texts().back(), ::testing::HasSubstr("archive: exception: not so fast"));
 }

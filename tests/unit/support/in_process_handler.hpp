@@ -55,6 +55,7 @@ class InProcessHandler {
     for (const Seen& s : seen()) text += (text.empty() ? "" : " ") + s.payload;
     return text;
   }
+  std::size_t wakes() { return log_.lock()->wakes; }
   // Waits until so many messages were seen; false after ten seconds.
   bool wait_for(std::size_t count) {
     return wait([count](const Log& log) { return log.seen.size() >= count; });

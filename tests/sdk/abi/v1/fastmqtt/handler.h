@@ -10,8 +10,9 @@
  *                  on_messages(), on_wake() and destroy()
  *          [any]   may be called from any thread, from create() until destroy() returns
  * Memory   Who allocates, frees.  What a pointer leads to is borrowed until the call returns; a
- *          message answered FASTMQTT_PENDING stays readable until complete(), or until its
- *          deadline_ns when that comes first.
+ *          message answered FASTMQTT_PENDING stays readable until complete() is called for it,
+ *          however late, or destroy() returns.  (Of a handler that never completes, the oldest ones
+ *          are let go once as many are overdue as its queue may hold.)
  * Errors   No exception and no longjmp may leave a function named here.
  */
 #ifndef FASTMQTT_HANDLER_H
@@ -63,19 +64,22 @@ typedef struct fastmqtt_message {
   const fastmqtt_property* properties; /* MQTT 5 only, else none */
   size_t property_count;
   /* What follows is filled by the daemon and ignored when publishing. */
-  uint64_t id;         /* this delivery, in complete(); another one at each attempt, never reused */
-  uint64_t message_id; /* this message, the same at each attempt and for every handler */
+  uint64_t id;         /* this delivery, in complete(); another one at each attempt, not used again
+                          while the process lives */
+  uint64_t message_id; /* this message, the same at each attempt and for every handler; another one
+                          when the broker sends it again */
   uint32_t attempt;    /* 1 for the first time it is handed to this handler */
   uint32_t reserved2;  /* 0 */
   int64_t received_ns; /* when it arrived: CLOCK_REALTIME, nanoseconds */
-  int64_t deadline_ns; /* answer by then, on the clock of now_ns(); 0: no limit */
+  int64_t deadline_ns; /* answer by then, on the clock of now_ns(), or it counts as RETRY; 0: no
+                          limit */
 } fastmqtt_message;
 
 typedef int32_t fastmqtt_result;
 enum {
   FASTMQTT_OK = 0,     /* done with it */
   FASTMQTT_RETRY = 1,  /* not now: deliver it again after a pause, a bounded number of times */
-  FASTMQTT_REJECT = 2, /* never: it goes to the dead letters */
+  FASTMQTT_REJECT = 2, /* never: it is given up, a dead letter */
   FASTMQTT_PENDING = 3 /* the answer comes through complete() */
 };
 
@@ -96,22 +100,22 @@ struct fastmqtt_host {
   /* [any] Logs one line; the daemon adds the handler's name. */
   void (*log)(const fastmqtt_host* host, int32_t level, fastmqtt_view text);
   /* [any] The same about one message: the daemon puts its topic before the text, and its topic,
-   * QoS and attempt into journal fields. */
+   * QoS and attempt into journal fields.  `about` may be NULL. */
   void (*log_message)(const fastmqtt_host* host, int32_t level, fastmqtt_view text,
                       const fastmqtt_message* about);
   /* [any] Publishes `message`: its topic, payload, qos, retain and properties, which are copied;
    * never waits.  OK: it is on its way, and sent again after a lost connection; of QoS 1 and 2
    * until the broker has acknowledged it.  RETRY: too many of this handler's are on their way (as
-   * many as its queue may hold).  REJECT: it is malformed, and the reason has been logged.
-   * Properties go out with MQTT 5 only. */
+   * many as its queue may hold), or it is too late, from destroy().  REJECT: it is malformed, and
+   * the reason has been logged.  Properties go out with MQTT 5 only. */
   fastmqtt_result (*publish)(const fastmqtt_host* host, const fastmqtt_message* message);
   /* [any] Answers a PENDING delivery, once, with OK, RETRY or REJECT.  Late and double answers are
    * ignored. */
   void (*complete)(const fastmqtt_host* host, uint64_t id, fastmqtt_result result);
   /* [any] CLOCK_MONOTONIC in nanoseconds; a test's host may move it as it likes. */
   int64_t (*now_ns)(const fastmqtt_host* host);
-  /* [any] Asks for on_wake() at `when_ns` of now_ns(), 0 for as soon as possible.  One alarm: the
-   * latest request counts. */
+  /* [any] Asks for on_wake() at `when_ns` of now_ns(), 0 for as soon as possible, INT64_MAX for
+   * never.  One alarm: the latest request counts. */
   void (*wake_at)(const fastmqtt_host* host, int64_t when_ns);
   /* [turn] The value at "a.b" in this handler's options, "" for all of them: a scalar as its text,
    * anything else as YAML; {NULL, 0} when it is absent.  Valid until destroy() returns. */
@@ -145,7 +149,8 @@ typedef struct fastmqtt_handler {
   void* (*create)(const fastmqtt_host* host);
   /* [turn] No call follows.  Deliveries still PENDING count as not done. */
   void (*destroy)(void* self);
-  /* [turn] `count` >= 1 messages in order of arrival; results[] comes filled with OK. */
+  /* [turn] `count` >= 1 messages in order of arrival.  results[] comes filled with OK: what is not
+   * done with needs another answer. */
   void (*on_messages)(void* self, const fastmqtt_message* const* messages, size_t count,
                       fastmqtt_result* results);
   /* [turn] The alarm asked for with wake_at().  May be NULL. */
