@@ -62,20 +62,15 @@ Handlers load_handlers(const Config& config, const std::function<void()>& attent
   return handlers;
 }
 
-// Of a plugin without topics of its own that nothing runs: whoever dropped it in should know.
-std::string waiting_for_an_entry(const Config& config,
-                                 const std::vector<HandlerLibrary>& libraries) {
+// Whoever dropped one in should know; empty when there is none.
+std::string idle_plugins(const Config& config, const std::vector<HandlerLibrary>& libraries) {
   std::string names;
-  for (const HandlerLibrary& library : libraries) {
-    const bool named = std::ranges::any_of(config.handlers, [&](const HandlerConfig& handler) {
-      return handler.plugin == library.name || handler.name == library.name;
-    });
-    if (!named && library.topics.empty()) names += (names.empty() ? "" : ", ") + library.name;
-  }
-  return names.empty() ? names
-                       : "plugins without topics of their own, which run once an entry under "
-                         "'handlers' names them: " +
-                             names;
+  for (const std::string& name : plugins_without_entry(config, libraries))
+    names += (names.empty() ? "" : ", ") + name;
+  if (names.empty()) return {};
+  return "plugins without topics of their own, which run once an entry under 'handlers' names "
+         "them: " +
+         names;
 }
 
 std::string client_id(const Config& config, const std::string& config_file) {
@@ -106,7 +101,7 @@ void check(const Config& config, const std::string& config_file) {
   start_watch.reset();
   client_id(config, config_file);
   std::cout << config_file << ": good: " << handlers.dispatcher->lanes().size() << " handlers\n";
-  if (const std::string idle = waiting_for_an_entry(config, handlers.libraries); !idle.empty())
+  if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     std::cout << idle << "\n";
 }
 
@@ -158,7 +153,7 @@ int run(const Config& config, const std::string& config_file) {
     log::warning(
         "no handlers: nothing is subscribed; name some under 'handlers', or drop a plugin "
         "with topics of its own into a plugin directory");
-  if (const std::string idle = waiting_for_an_entry(config, handlers.libraries); !idle.empty())
+  if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     log::info("{}", idle);
   Session session(config.mqtt, client_id(config, config_file), dispatcher, attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);

@@ -26,6 +26,12 @@ bool is_consequence(const HandlerConfig& handler, const Config& config,
   });
 }
 
+bool has_entry(const Config& config, const HandlerLibrary& library) {
+  return std::ranges::any_of(config.handlers, [&](const HandlerConfig& handler) {
+    return handler.plugin == library.name || handler.name == library.name;
+  });
+}
+
 Problem no_such_plugin(const HandlerConfig& handler, const std::vector<HandlerLibrary>& libraries) {
   std::vector<std::string> names;
   std::string expected;
@@ -96,10 +102,7 @@ std::vector<HandlerToRun> choose_handlers(const Config& config,
   }
 
   for (const HandlerLibrary& library : libraries) {
-    const bool named = std::ranges::any_of(config.handlers, [&](const HandlerConfig& handler) {
-      return handler.plugin == library.name || handler.name == library.name;
-    });
-    if (named || library.topics.empty()) continue;
+    if (has_entry(config, library) || library.topics.empty()) continue;
     HandlerToRun run{{}, &library};
     run.config.name = run.config.plugin = library.name;
     run.config.subscribe = default_subscriptions(library);
@@ -107,6 +110,14 @@ std::vector<HandlerToRun> choose_handlers(const Config& config,
   }
   check_retained(chosen, problems);
   return chosen;
+}
+
+std::vector<std::string> plugins_without_entry(const Config& config,
+                                               const std::vector<HandlerLibrary>& libraries) {
+  std::vector<std::string> names;
+  for (const HandlerLibrary& library : libraries)
+    if (library.topics.empty() && !has_entry(config, library)) names.push_back(library.name);
+  return names;
 }
 
 std::set<std::string> plugins_kept_off(const Config& config) {

@@ -18,6 +18,10 @@ std::vector<HandlerToRun> choose_handlers(const Config& config,
                                           const std::vector<HandlerLibrary>& libraries,
                                           std::vector<Problem>& problems);
 
+// Plugins that do not run, since they declare no topics and no entry names them.
+std::vector<std::string> plugins_without_entry(const Config& config,
+                                               const std::vector<HandlerLibrary>& libraries);
+
 // Plugins that only disabled entries name: their files need not even be loaded.
 std::set<std::string> plugins_kept_off(const Config& config);
 

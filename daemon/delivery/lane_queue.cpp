@@ -180,7 +180,7 @@ std::optional<std::pair<Delivery, Settled>> LaneQueue::complete(std::uint64_t id
   if (result != FASTMQTT_OK && result != FASTMQTT_REJECT) result = FASTMQTT_RETRY;
   const auto found = pending_.extract(id);
   if (found.empty()) {
-    overdue_.erase(id);
+    forget_overdue(overdue_.find(id));
     if (id >= handling_from_ && id < next_id_) early_answers_.emplace(id, result);
     return std::nullopt;
   }
@@ -194,11 +194,24 @@ std::vector<std::pair<Delivery, Settled>> LaneQueue::expire(TimePoint now) {
   while (!pending_.empty() && pending_.begin()->second.deadline <= now) {
     const Delivery delivery = std::move(pending_.begin()->second);
     pending_.erase(pending_.begin());
-    overdue_.emplace(delivery.id, Overdue{delivery.message, delivery.view});
-    if (overdue_.size() > room_->most_messages()) overdue_.erase(overdue_.begin());
+    keep_overdue(delivery);
     expired.emplace_back(delivery, settle(delivery, FASTMQTT_RETRY, now));
   }
   return expired;
+}
+
+// Of a handler that never completes what is overdue, the oldest go once they are too many.
+void LaneQueue::keep_overdue(const Delivery& delivery) {
+  overdue_bytes_ += delivery.message->memory_bytes();
+  overdue_.emplace(delivery.id, Overdue{delivery.message, delivery.view});
+  while (overdue_.size() > 1 && !room_->would_hold(overdue_.size(), overdue_bytes_))
+    forget_overdue(overdue_.begin());
+}
+
+void LaneQueue::forget_overdue(std::map<std::uint64_t, Overdue>::iterator at) {
+  if (at == overdue_.end()) return;
+  overdue_bytes_ -= at->second.message->memory_bytes();
+  overdue_.erase(at);
 }
 
 void LaneQueue::hurry() {

@@ -60,7 +60,10 @@ class QueueRoom {
            (messages_ * 5 < limits_.messages * 4 && bytes_ * 5 < limits_.size * 4);
   }
   std::size_t messages() const { return messages_; }
-  std::size_t most_messages() const { return limits_.messages; }
+  // Whether so much is within the limits.
+  bool would_hold(std::size_t messages, std::size_t bytes) const {
+    return messages <= limits_.messages && bytes <= limits_.size;
+  }
   void add(std::size_t bytes) {
     ++messages_;
     bytes_ += bytes;
@@ -105,7 +108,7 @@ class LaneQueue {
   std::optional<std::pair<Delivery, Settled>> complete(std::uint64_t id, fastmqtt_result result,
                                                        TimePoint now);
   // Pending deliveries past their deadline, settled as retry.  What the handler was given stays
-  // readable until it completes them all the same; of those the room's limit of messages is kept.
+  // readable until it completes them all the same, as far as the room's limits go.
   std::vector<std::pair<Delivery, Settled>> expire(TimePoint now);
 
   // What is held for a retry is due at once; after that it waits as ever.
@@ -125,6 +128,11 @@ class LaneQueue {
     std::size_t out = 0;                 // handed over or pending; the rest waits for them
     std::optional<TimePoint> scheduled;  // where it stands in due_
   };
+  // What a handler may still be looking at.
+  struct Overdue {
+    MessagePtr message;
+    std::shared_ptr<const void> view;
+  };
   using HeldTopics = std::unordered_map<std::string, Held>;
 
   void take_due(std::size_t max, TimePoint now, std::vector<Delivery>& batch);
@@ -137,6 +145,8 @@ class LaneQueue {
   Settled wait_for_answer(Delivery delivery, TimePoint now);
   Settled retry(Delivery delivery, TimePoint now);
   std::size_t drop_oldest(std::size_t bytes);
+  void keep_overdue(const Delivery& delivery);
+  void forget_overdue(std::map<std::uint64_t, Overdue>::iterator at);
   void enters_ready(const Delivery& delivery);
   void leaves_ready(const Delivery& delivery);
 
@@ -148,11 +158,8 @@ class LaneQueue {
   HeldTopics held_;
   std::multimap<TimePoint, std::string> due_;  // the held topics whose turn comes at a time
   std::map<std::uint64_t, Delivery> pending_;
-  struct Overdue {
-    MessagePtr message;
-    std::shared_ptr<const void> view;
-  };
   std::map<std::uint64_t, Overdue> overdue_;  // expired, and not completed by the handler yet
+  std::size_t overdue_bytes_ = 0;
   std::map<std::uint64_t, fastmqtt_result> early_answers_;
   std::uint64_t next_sequence_ = 1;
   std::uint64_t next_id_;

@@ -395,5 +395,31 @@ TEST_F(LaneQueueTest, KeepsItsPromisesUnderRandomAnswers) {
   EXPECT_EQ(queue().bytes(), 0u);
 }
 
+// Whether the message is held by nobody but the test.
+bool let_go(const MessagePtr& message) { return message.use_count() == 1; }
+
+TEST_F(LaneQueueTest, KeepsWhatIsOverdueWithinTheLimits) {
+  limits_.messages = 3;
+  retry_.attempts = 1;  // so that nothing else holds on to them
+  std::vector<MessagePtr> messages;
+  std::vector<std::uint64_t> ids;
+  for (int i = 0; i < 5; ++i) {
+    messages.push_back(message(std::to_string(i), "x"));
+    queue().push(messages.back(), now_);
+    take();
+    ids.push_back(batch_.at(0).id);
+    settle(0, FASTMQTT_PENDING);
+    batch_.clear();
+    pass(31s);
+    EXPECT_EQ(queue().expire(now_).size(), 1u);
+  }
+  EXPECT_TRUE(let_go(messages[0]));
+  EXPECT_TRUE(let_go(messages[1]));
+  EXPECT_FALSE(let_go(messages[2]));
+  EXPECT_FALSE(queue().complete(ids[3], FASTMQTT_OK, now_));
+  EXPECT_TRUE(let_go(messages[3])) << "completed, if late";
+  EXPECT_FALSE(let_go(messages[4]));
+}
+
 }  // namespace
 }  // namespace fastmqttd
