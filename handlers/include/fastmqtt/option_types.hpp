@@ -78,9 +78,9 @@ inline std::string to_text(std::uint64_t amount, std::span<const Unit> units) {
 }
 
 template <class T>
-inline constexpr bool is_duration = false;
+inline constexpr bool kIsDuration = false;
 template <class Rep, class Period>
-inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
+inline constexpr bool kIsDuration<std::chrono::duration<Rep, Period>> = true;
 
 // How an option's text becomes a T: read() gives nothing for what is none, text() writes one.
 template <class T>
@@ -133,7 +133,7 @@ struct OptionType<T> {
 };
 
 template <class T>
-requires is_duration<T>
+requires kIsDuration<T>
 struct OptionType<T> {
   static constexpr const char* kExpected =
       T(1) <= std::chrono::milliseconds(1) ? "expected a duration such as 250ms, 10s, 5m, 1h"
@@ -195,7 +195,7 @@ T read_option(const std::string& path, std::string_view text, T least, T most) {
   if (value && *value >= least && *value <= most) return *value;
   std::string expected = Type::kExpected;
   const bool upper = most != Type::kMost || Type::kAlwaysBounded;
-  const bool lower = least != Type::kLeast || (upper && !is_duration<T>);
+  const bool lower = least != Type::kLeast || (upper && !kIsDuration<T>);
   if (lower && upper)
     expected += " from " + Type::text(least) + " to " + Type::text(most);
   else if (lower)

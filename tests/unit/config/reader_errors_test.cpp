@@ -351,7 +351,8 @@ TEST(ReaderErrors, FilesThatOthersCouldWriteAreUnsafe) {
   const std::string main = files.write("main.yaml", "not: [even read");
   std::filesystem::permissions(main, std::filesystem::perms(0646));
   EXPECT_EQ(files.problems(),
-            "main.yaml: may be written by everybody: chmod o-w it: expected a file of root or of the daemon's "
+            "main.yaml: may be written by everybody: chmod o-w it: expected a file of root or of "
+            "the daemon's "
             "user that only its owner and group may write");
   try {
     read_config(main);

@@ -6,27 +6,31 @@
 #include <string>
 #include <vector>
 
-namespace palette __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
 
-  inline int brightness = 1;
+namespace palette {
 
-  inline std::string& colour() {
-    static std::string one = "red";
-    return one;
-  }
+inline int brightness = 1;
 
-  template <class T>
-  struct Mixer {
-    static inline std::vector<T> mixed{1};
-  };
+inline std::string& colour() {
+  static std::string one = "red";
+  return one;
+}
 
-  struct Shade {
-    virtual ~Shade() = default;
-    virtual std::string name() const { return "light"; }
-  };
+template <class T>
+struct Mixer {
+  static inline std::vector<T> mixed{1};
+};
 
-  struct Error : std::runtime_error {
-    explicit Error(const std::string& what) : std::runtime_error("v1: " + what) {}
-  };
+struct Shade {
+  virtual ~Shade() = default;
+  virtual std::string name() const { return "light"; }
+};
 
-}  // namespace )
+struct Error : std::runtime_error {
+  explicit Error(const std::string& what) : std::runtime_error("v1: " + what) {}
+};
+
+}  // namespace palette
+
+#pragma GCC visibility pop

@@ -5,30 +5,34 @@
 #include <string>
 #include <vector>
 
-namespace palette __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
 
-  inline int brightness = 2;
+namespace palette {
 
-  inline std::string& colour() {
-    static std::string one = "blue";
-    return one;
-  }
+inline int brightness = 2;
 
-  template <class T>
-  struct Mixer {
-    static inline std::vector<T> mixed{1, 2};
-  };
+inline std::string& colour() {
+  static std::string one = "blue";
+  return one;
+}
 
-  struct Shade {
-    virtual ~Shade() = default;
-    virtual int depth() const { return 7; }
-    virtual std::string name() const { return "dark"; }
-    std::string owner = "nobody";
-  };
+template <class T>
+struct Mixer {
+  static inline std::vector<T> mixed{1, 2};
+};
 
-  struct Error : std::runtime_error {
-    explicit Error(const std::string& what) : std::runtime_error("v2: " + what), code(2) {}
-    int code;
-  };
+struct Shade {
+  virtual ~Shade() = default;
+  virtual int depth() const { return 7; }
+  virtual std::string name() const { return "dark"; }
+  std::string owner = "nobody";
+};
 
-}  // namespace )
+struct Error : std::runtime_error {
+  explicit Error(const std::string& what) : std::runtime_error("v2: " + what), code(2) {}
+  int code;
+};
+
+}  // namespace palette
+
+#pragma GCC visibility pop
