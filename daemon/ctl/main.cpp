@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
   try_command->add_option("--correlation-data", trial.correlation_data, "What goes with an answer");
   try_command->add_option("--user-property", trial.user_properties, "NAME=VALUE; may repeat")
       ->allow_extra_args(false);
-  try_command->add_option("--timeout", trial.timeout, "For an answer that is put off")
+  try_command
+      ->add_option("--timeout", trial.timeout, "For the call, and for an answer that is put off")
       ->capture_default_str();
   try {
     app.parse(argc, argv);

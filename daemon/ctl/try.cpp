@@ -22,6 +22,7 @@
 #include "daemon/config/words.hpp"
 #include "daemon/config/yaml.hpp"
 #include "daemon/message/publication.hpp"
+#include "daemon/message/view.hpp"
 #include "daemon/operate/crash_report.hpp"
 #include "daemon/operate/start_watch.hpp"
 #include "daemon/plugin/handler_instance.hpp"
@@ -112,7 +113,7 @@ void print_published(const Message& message) {
       fmt::format("publish: {} (QoS {}{}): {}", log::shown_topic(message.topic()), message.qos(),
                   message.retain() ? ", retained" : "", printable(message.payload()));
   for (const fastmqtt_property& p : message.properties()) {
-    const auto text = [](fastmqtt_view v) { return printable({v.data, v.data ? v.size : 0}); };
+    const auto text = [](fastmqtt_view v) { return printable(text_of(v)); };
     switch (p.id) {
       case FASTMQTT_PAYLOAD_FORMAT_INDICATOR:
         line += "\n  payload format: " + std::to_string(p.number);

@@ -207,10 +207,10 @@ void Worker::hand_over_one_by_one(LockedState& state) {
   for (std::size_t i = 0; i < count && !abandoned_; ++i) {
     if (!held_topics.empty() && std::ranges::find(held_topics, topic_of(i)) != held_topics.end())
       continue;
-    call(i, 1);
+    const TimePoint returned = call(i, 1);
     if (results_[i] != FASTMQTT_OK && results_[i] != FASTMQTT_REJECT)
       held_topics.push_back(topic_of(i));
-    if (Clock::now() - last_settled < kSettleEvery) continue;
+    if (returned - last_settled < kSettleEvery) continue;
     settle_and_log(state, settled, i + 1);
     settled = i + 1;
     last_settled = Clock::now();
@@ -218,8 +218,8 @@ void Worker::hand_over_one_by_one(LockedState& state) {
   settle_and_log(state, settled, count);
 }
 
-// Without the lock: the handler's own time.
-void Worker::call(std::size_t first, std::size_t count) {
+// Without the lock: the handler's own time.  When it returned.
+TimePoint Worker::call(std::size_t first, std::size_t count) {
   const TimePoint began = Clock::now();
   for (std::size_t i = first; i < first + count; ++i)
     (*views_)[i].deadline_ns = to_ns(began + config_.timeout);
@@ -227,8 +227,10 @@ void Worker::call(std::size_t first, std::size_t count) {
   call_began_ = began;
   instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
   call_began_ = TimePoint();
-  if (const auto took = Clock::now() - began; took > config_.timeout) log_slow(first, took);
+  const TimePoint returned = Clock::now();
+  if (returned - began > config_.timeout) log_slow(first, returned - began);
   for (std::size_t i = first; i < first + count; ++i) tried_[i] = true;
+  return returned;
 }
 
 void Worker::log_slow(std::size_t first, Clock::duration took) const {

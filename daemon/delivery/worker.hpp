@@ -98,7 +98,7 @@ class Worker : private HandlerRequests {
   void ring_alarm(LockedState& state);
   void hand_over(LockedState& state);
   void hand_over_one_by_one(LockedState& state);
-  void call(std::size_t first, std::size_t count);
+  TimePoint call(std::size_t first, std::size_t count);
   void log_slow(std::size_t first, Clock::duration took) const;
   void settle_and_log(LockedState& state, std::size_t first, std::size_t last);
   Reports settle(LockedState& state, std::size_t first, std::size_t last);

@@ -4,6 +4,7 @@
 
 #include "daemon/base/utf8.hpp"
 #include "daemon/message/topic_filter.hpp"
+#include "daemon/message/view.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -12,12 +13,10 @@ namespace {
 constexpr std::size_t kMaxBytes = (1u << 28) - 1 - 16;
 constexpr std::size_t kMaxBinary = 65535;
 
-std::string_view text(fastmqtt_view view) { return {view.data, view.data ? view.size : 0}; }
-
 bool broken(fastmqtt_view view) { return view.data == nullptr && view.size > 0; }
 
 std::string string_error(const char* name, fastmqtt_view view) {
-  if (const char* error = mqtt_string_error(text(view))) return std::string(name) + " " + error;
+  if (const char* error = mqtt_string_error(text_of(view))) return std::string(name) + " " + error;
   return {};
 }
 
@@ -29,7 +28,7 @@ std::string property_error(const fastmqtt_property& p) {
     case FASTMQTT_MESSAGE_EXPIRY_INTERVAL: return {};
     case FASTMQTT_CONTENT_TYPE: return string_error("a content type", p.value);
     case FASTMQTT_RESPONSE_TOPIC:
-      if (const std::string error = topic_name_error(text(p.value)); !error.empty())
+      if (const std::string error = topic_name_error(text_of(p.value)); !error.empty())
         return "the response topic: " + error;
       return {};
     case FASTMQTT_CORRELATION_DATA:
@@ -55,7 +54,7 @@ std::string publication_error(const fastmqtt_message& message) {
   if (broken(message.topic) || broken(message.payload) ||
       (message.properties == nullptr && message.property_count > 0))
     return "it has a size without data";
-  if (std::string error = topic_name_error(text(message.topic)); !error.empty()) return error;
+  if (std::string error = topic_name_error(text_of(message.topic)); !error.empty()) return error;
   std::size_t bytes = message.topic.size + message.payload.size;
   std::uint64_t seen = 0;  // a bit an identifier; they lie below 64
   for (const fastmqtt_property& p : std::span(message.properties, message.property_count)) {
@@ -71,8 +70,8 @@ std::string publication_error(const fastmqtt_message& message) {
 
 MessagePtr copy_publication(const fastmqtt_message& message) {
   return std::make_shared<Message>(
-      Message::Parts{.topic = text(message.topic),
-                     .payload = text(message.payload),
+      Message::Parts{.topic = text_of(message.topic),
+                     .payload = text_of(message.payload),
                      .qos = message.qos,
                      .retain = message.retain != 0,
                      .properties = std::span(message.properties, message.property_count)});

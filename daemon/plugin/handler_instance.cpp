@@ -6,12 +6,11 @@
 #include "daemon/base/nearest.hpp"
 #include "daemon/base/units.hpp"
 #include "daemon/message/publication.hpp"
+#include "daemon/message/view.hpp"
 #include "daemon/plugin/handler_call.hpp"
 
 namespace fastmqttd {
 namespace {
-
-std::string_view text_of(fastmqtt_view view) { return {view.data, view.data ? view.size : 0}; }
 
 log::Level to_level(std::int32_t level) {
   if (level <= FASTMQTT_DEBUG) return log::Level::debug;

@@ -37,6 +37,15 @@ class Publish : public IntegrationTest {
         [&] { return daemon_.notify().last("STATUS=").find(part) != std::string::npos; }));
   }
 
+  // Lets those who wait for the file "go" publish, so many messages in all, while the broker is
+  // down.
+  void publish_without_broker(int messages) {
+    broker_.stop();
+    await_log("connection to .* lost");
+    write_file(daemon_.file("go"), "");
+    await_status(std::to_string(messages) + " to be published");
+  }
+
   static Texts payloads(const Subscriber& subscriber) {
     Texts texts;
     for (const auto& one : subscriber.received()) texts.push_back(one.payload);
@@ -122,10 +131,7 @@ TEST_P(VersionedPublish, WaitsForABrokerThatIsDown) {
   const Subscriber subscriber(broker_, "out", {"-c"});  // its session waits at the broker
   act("when " + daemon_.file("go").string());
   ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 1));
-  broker_.stop();
-  await_log("connection to .* lost");
-  write_file(daemon_.file("go"), "");
-  await_status("50 to be published");
+  publish_without_broker(50);
   broker_.start();
   ASSERT_TRUE(has_payload(subscriber, "50"));
   EXPECT_THAT(payloads(subscriber), ElementsAreArray(numbers(50)));
@@ -243,10 +249,7 @@ TEST_F(Publish, ThatExpiresWhileItWaitsIsGivenUpAndTheRestGoesOut) {
   act("when " + daemon_.file("go").string());
   publish(broker_, "last", "when " + daemon_.file("go").string());
   ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 2));
-  broker_.stop();
-  await_log("connection to .* lost");
-  write_file(daemon_.file("go"), "");
-  await_status("100 to be published");
+  publish_without_broker(100);
   const auto expired = std::chrono::steady_clock::now() + 1s;
   ASSERT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > expired; }));
   broker_.start();
@@ -262,10 +265,7 @@ TEST_F(Publish, ThatHasNotGoneOutAtAStopIsSaidToBeLost) {
   start_actor("qos: 1");
   act("when " + daemon_.file("go").string());
   ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 1));
-  broker_.stop();
-  await_log("connection to .* lost");
-  write_file(daemon_.file("go"), "");
-  await_status("50 to be published");
+  publish_without_broker(50);
   EXPECT_EQ(daemon_.stop(), Exit{});
   await_log("actor: 50 messages to be published have not reached the broker and are lost");
 }
