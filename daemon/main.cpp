@@ -24,6 +24,7 @@
 #include "daemon/plugin/handler_library.hpp"
 #include "daemon/session/client_id.hpp"
 #include "daemon/session/session.hpp"
+#include "daemon/session/tls.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -47,9 +48,24 @@ std::vector<HandlerLibrary> load_libraries(const Config& config, std::vector<Pro
                                 plugins_kept_off(config), problems);
 }
 
+// Files of mqtt.ssl that cannot be used; those that references name are looked at too.
+void check_tls(const Config& config, std::vector<Problem>& problems) {
+  if (!config.mqtt.ssl) return;
+  const auto report = [&](const std::string& key, const std::string& what) {
+    problems.push_back({config.mqtt.ssl->place, key, what, "expected what OpenSSL can read"});
+  };
+  try {
+    if (const auto problem = problem_of(expand(*config.mqtt.ssl)))
+      report("mqtt.ssl." + problem->key, problem->what);
+  } catch (const std::runtime_error& error) {
+    report("mqtt.ssl", error.what());
+  }
+}
+
 // Throws StartError with every problem of every plugin and handler.
 Handlers load_handlers(const Config& config, const std::function<void()>& attention) {
   std::vector<Problem> problems;
+  check_tls(config, problems);
   Handlers handlers;
   handlers.libraries = load_libraries(config, problems);
   const auto chosen = choose_handlers(config, handlers.libraries, problems);

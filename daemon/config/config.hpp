@@ -22,22 +22,47 @@ using namespace std::chrono_literals;
 // MQTT protocol versions, by the number in CONNECT [MQTT-3.1.2-2].
 enum class MqttVersion { v3_1 = 3, v3_1_1 = 4, v5 = 5 };
 
+// The oldest version of TLS to speak.  Those before 1.2 have had their day (RFC 8996).
+enum class TlsVersion { v1_2, v1_3 };
+
+// How to speak TLS; the names are those of the YAML.
+struct TlsConfig {
+  std::optional<Text> ca_file;    // PEM; nothing, and no ca_path: the system's trust store
+  std::optional<Text> ca_path;    // a directory as openssl-rehash(1) makes it
+  std::optional<Text> cert_file;  // PEM, the chain of the client's certificate
+  std::optional<Text> key_file;   // PEM; nothing: it is in cert_file
+  std::optional<Text> key_password;
+  std::optional<Text> ciphers;  // of TLS 1.2, in the form of openssl-ciphers(1)
+  TlsVersion min_version = TlsVersion::v1_2;
+  std::vector<Text> alpn;  // protocols, the most wanted first
+  bool verify = true;      // the broker's certificate and its name
+  Place place = {};        // of the section
+};
+
 struct MqttConfig {
   std::vector<Text> host{Text("localhost")};  // tried in order
-  std::uint16_t port = 1883;
+  std::uint16_t port = 0;                     // once read: 8883 with ssl, 1883 without
+  std::optional<TlsConfig> ssl;
   std::chrono::seconds keepalive = 60s;  // 0 to 65535; 0 turns it off
   std::optional<Text> username;
   std::optional<Text> password;
   MqttVersion version = MqttVersion::v5;
+  bool version_fallback = true;  // from 5 to 3.1.1
   Duration connect_timeout = 10s;
+  std::optional<std::uint32_t> reconnect_retries;  // attempts in a row; nothing: unlimited
   Duration reconnect_delay = 1s;
   Duration reconnect_delay_max = 60s;
   std::optional<Text> will_message_topic;
   std::optional<Text> will_message_payload;
   int will_message_qos = 0;
   bool will_message_retain = false;
+  std::chrono::seconds will_delay_interval = 0s;  // MQTT 5; of the status too
+  std::optional<Text> status_topic;               // birth and will instead of will_message_topic
   std::optional<Text> client_id;  // default: from the machine id, see session/client_id.hpp
   bool clean_session = false;
+  std::optional<std::chrono::seconds> session_expiry_interval;  // MQTT 5; nothing: never
+  bool optimistic_acknowledgement = false;
+  std::optional<std::uint16_t> receive_maximum;  // MQTT 5
 };
 
 // One filter that a handler asks for, with the options of MQTT 5.0 section 3.8.3.1.
@@ -47,6 +72,7 @@ struct SubscriptionConfig {
   bool no_local = false;
   bool retain_as_published = false;
   int retain_handling_options = 0;
+  std::optional<std::uint32_t> subscription_identifier = {};  // its messages carry it
   std::string written = {};  // the topic with its references, for printing; "" when it has none
 };
 

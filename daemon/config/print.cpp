@@ -35,6 +35,19 @@ Tree write(const std::optional<std::uint32_t>& value, Attempts) {
   return plain(value ? std::to_string(*value) : "unlimited");
 }
 
+template <class T>
+Tree write(const std::optional<T>& value, Range) {
+  return value ? plain(std::to_string(*value)) : Tree();
+}
+
+Tree write(const std::optional<std::chrono::seconds>& value, Never) {
+  return plain(value ? format_duration(*value) : "never");
+}
+
+Tree write(const std::optional<Text>& value, Path) {
+  return value ? quoted(value->source()) : Tree();
+}
+
 Tree write(const std::optional<Duration>& value, Between) {
   return value ? plain(format_duration(*value)) : Tree();
 }
@@ -45,11 +58,15 @@ Tree write(const std::optional<Text>& value, String rule) {
   return quoted(value->source());
 }
 
-Tree write(const std::vector<Text>& value, Hosts) {
-  if (value.size() == 1) return quoted(value.front().source());
+Tree write(const std::vector<Text>& value, Names) {
+  if (value.empty()) return Tree();
   Tree list = Tree::list();
-  for (const Text& host : value) list.items.push_back(quoted(host.source()));
+  for (const Text& text : value) list.items.push_back(quoted(text.source()));
   return list;
+}
+
+Tree write(const std::vector<Text>& value, Hosts) {
+  return value.size() == 1 ? quoted(value.front().source()) : write(value, Names{});
 }
 
 Tree write(const std::vector<std::string>& value, Directories) {
@@ -68,6 +85,7 @@ Tree write(const HandlerOptions& value, Any) {
   return parse_yaml(value.entries().front().shown, "", none);
 }
 
+Tree write(const std::optional<TlsConfig>& value, Any);
 Tree write(const std::optional<std::vector<SubscriptionConfig>>& value, Any);
 Tree write(const std::vector<HandlerConfig>& value, Any);
 
@@ -94,6 +112,10 @@ class SectionPrinter {
  private:
   Tree map_ = Tree::map();
 };
+
+Tree write(const std::optional<TlsConfig>& value, Any) {
+  return value ? SectionPrinter::print(*value) : plain("false");
+}
 
 Tree write(const std::optional<std::vector<SubscriptionConfig>>& value, Any) {
   if (!value) return Tree();

@@ -48,22 +48,48 @@ void check_order(const SectionReader& s, std::string_view delay_name, Duration d
            "expected it to be at least as long");
 }
 
+void check_will(const SectionReader& s, const MqttConfig& c) {
+  const auto report_if = [&](std::string_view name, bool wrong, std::string what,
+                             std::string expected) {
+    if (const Tree* value = s.good(name); value != nullptr && wrong)
+      s.report(value->place, name, std::move(what), std::move(expected));
+  };
+  const std::string what = c.status_topic ? "cannot be had together with status_topic"
+                                          : "has no effect without will_message_topic";
+  const std::string expected = c.status_topic ? "expected one of the two: the status is a will too"
+                                              : "expected will_message_topic too";
+  if (c.status_topic) report_if("will_message_topic", true, what, expected);
+  if (c.will_message_topic || s.bad("will_message_topic") || s.bad("status_topic")) return;
+  report_if("will_message_payload", c.will_message_payload.has_value(), what, expected);
+  report_if("will_message_qos", c.will_message_qos != 0, what, expected);
+  report_if("will_message_retain", c.will_message_retain, what, expected);
+  if (c.status_topic) return;
+  report_if("will_delay_interval", c.will_delay_interval > 0s,
+            "has no effect without a will", "expected will_message_topic or status_topic too");
+}
+
 }  // namespace
+
+void check(const SectionReader& s, const TlsConfig& c) {
+  if (!s.check_combinations()) return;
+  const auto needs = [&](std::string_view name, bool set, std::string_view other, bool other_set) {
+    if (const Tree* value = s.good(name); value != nullptr && set && !other_set && !s.bad(other))
+      s.report(value->place, name, "has no effect without " + std::string(other),
+               "expected " + std::string(other) + " too");
+  };
+  needs("key_file", c.key_file.has_value(), "cert_file", c.cert_file.has_value());
+  needs("key_password", c.key_password.has_value(), "cert_file", c.cert_file.has_value());
+  if (c.ciphers && c.min_version == TlsVersion::v1_3)
+    s.report(s.good("ciphers")->place, "ciphers",
+             "are those of TLS 1.2, which min_version \"1.3\" rules out",
+             "expected one of the two");
+}
 
 void check(const SectionReader& s, const MqttConfig& c) {
   if (!s.check_combinations()) return;
   check_order(s, "reconnect_delay", c.reconnect_delay, "reconnect_delay_max",
               c.reconnect_delay_max);
-  if (!c.will_message_topic && !s.bad("will_message_topic")) {
-    const auto lonely = [&](std::string_view name, bool set) {
-      if (const Tree* value = s.good(name); value != nullptr && set)
-        s.report(value->place, name, "has no effect without will_message_topic",
-                 "expected will_message_topic too");
-    };
-    lonely("will_message_payload", c.will_message_payload.has_value());
-    lonely("will_message_qos", c.will_message_qos != 0);
-    lonely("will_message_retain", c.will_message_retain);
-  }
+  check_will(s, c);
   const bool sure = !s.bad("version") && !s.bad("username");
   if (sure && c.version != MqttVersion::v5 && c.password && !c.username)
     s.report(s.good("password")->place, "password",
@@ -113,6 +139,22 @@ std::optional<HandlerConfig> read_handler(Reading& reading, const TreeMember& me
 }
 
 }  // namespace
+
+bool read(const Given& given, std::optional<TlsConfig>& value, Any) {
+  if (given.tree.kind == Tree::Kind::map) {
+    value.emplace().place = given.tree.place;
+    return SectionReader::read_section(given, *value);
+  }
+  bool on = false;
+  if (given.tree.kind != Tree::Kind::scalar || !given.tree.plain) {
+    given.refuse_kind("expected true, false, or keys such as ca_file, each with a value");
+    return false;
+  }
+  if (!read(given, on, Any{})) return false;
+  value.reset();
+  if (on) value.emplace().place = given.tree.place;
+  return true;
+}
 
 bool read(const Given& given, std::optional<std::vector<SubscriptionConfig>>& value, Any) {
   std::vector<SubscriptionConfig> subscriptions;
@@ -196,6 +238,7 @@ Config read_tree(const Tree& tree, Reading reading) {
   Config config;
   config.plugin_directories = default_plugin_directories();
   SectionReader::read_section({reading, tree, ""}, config);
+  if (config.mqtt.port == 0) config.mqtt.port = config.mqtt.ssl ? 8883 : 1883;
   // Written out they are still the defaults, so that a printed config means the same.
   config.default_plugin_directories = config.plugin_directories == default_plugin_directories();
   return config;

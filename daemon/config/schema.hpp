@@ -46,6 +46,9 @@ struct Workers {
   Place* place;  // where it stands: whether it can be had is the plugin's to say
 };
 struct Hosts {};
+struct Names {};        // a list of text
+struct Path {};         // absolute
+struct Never {};        // a duration in whole seconds, or `never`
 struct Attempts {};     // 1 or more, or `unlimited`
 struct PluginName {};   // also of an instance
 struct Directories {};  // absolute paths
@@ -77,6 +80,14 @@ struct Words<MqttVersion> {
                                                           {"3.1", v3_1},
                                                           {"MQTTv31", v3_1},
                                                           {"3", v3_1}}};
+};
+
+template <>
+struct Words<TlsVersion> {
+  using enum TlsVersion;
+  static constexpr std::string_view kOld = "OpenSSL 3 does not speak it safely any more";
+  static constexpr std::array<Word<TlsVersion>, 4> kAll{
+      {{"1.2", v1_2}, {"1.3", v1_3}, {"1.0", v1_2, kOld}, {"1.1", v1_2, kOld}}};
 };
 
 template <>
@@ -113,22 +124,43 @@ struct Words<Isolation> {
 // ---- the keys ----------------------------------------------------------------------------------
 
 template <class S>
+void describe(S& s, TlsConfig& c) {
+  s.key("ca_file", c.ca_file, Path{});
+  s.key("ca_path", c.ca_path, Path{});
+  s.key("cert_file", c.cert_file, Path{});
+  s.key("key_file", c.key_file, Path{});
+  s.key("key_password", c.key_password, String{.secret = true});
+  s.key("ciphers", c.ciphers, String{.min = 1});
+  s.key("min_version", c.min_version, Any{});
+  s.key("alpn", c.alpn, Names{});
+  s.key("verify", c.verify, Any{});
+}
+
+template <class S>
 void describe(S& s, MqttConfig& c) {
   s.key("host", c.host, Hosts{});
   s.key("port", c.port, Range{1, 65535});
+  s.key("ssl", c.ssl, Any{});
   s.key("keepalive", c.keepalive, Range{0, 65535});
   s.key("username", c.username, String{});
   s.key("password", c.password, String{.secret = true, .bytes = true});
   s.key("version", c.version, Any{});
+  s.key("version_fallback", c.version_fallback, Any{});
   s.key("connect_timeout", c.connect_timeout, Between{1s, 10min});
+  s.key("reconnect_retries", c.reconnect_retries, Attempts{});
   s.key("reconnect_delay", c.reconnect_delay, Between{1ms, 24h});
   s.key("reconnect_delay_max", c.reconnect_delay_max, Between{1ms, 24h});
   s.key("will_message_topic", c.will_message_topic, String{.topic = true});
   s.key("will_message_payload", c.will_message_payload, String{.bytes = true});
   s.key("will_message_qos", c.will_message_qos, Range{0, 2});
   s.key("will_message_retain", c.will_message_retain, Any{});
+  s.key("will_delay_interval", c.will_delay_interval, Range{0, 4294967295});
+  s.key("status_topic", c.status_topic, String{.topic = true});
   s.key("client_id", c.client_id, String{.min = 1});
   s.key("clean_session", c.clean_session, Any{});
+  s.key("session_expiry_interval", c.session_expiry_interval, Never{});
+  s.key("optimistic_acknowledgement", c.optimistic_acknowledgement, Any{});
+  s.key("receive_maximum", c.receive_maximum, Range{1, 65535});
 }
 
 template <class S>
@@ -138,6 +170,7 @@ void describe(S& s, SubscriptionConfig& c) {
   s.key("no_local", c.no_local, Any{});
   s.key("retain_as_published", c.retain_as_published, Any{});
   s.key("retain_handling_options", c.retain_handling_options, Range{0, 2});
+  s.key("subscription_identifier", c.subscription_identifier, Range{1, 268'435'455});
 }
 
 template <class S>
@@ -226,6 +259,10 @@ class KeyNames {
   }
   template <class T>
   void within(std::string_view, T&) {}
+  void within(std::string_view name, std::optional<TlsConfig>&) {
+    TlsConfig tls;
+    nested(std::string(name) + ".", tls);
+  }
   void within(std::string_view name, std::vector<HandlerConfig>&) {
     HandlerConfig handler;
     nested(std::string(name) + ".*.", handler);

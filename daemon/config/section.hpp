@@ -14,6 +14,7 @@ class SectionReader;
 
 // Rules between the keys of one section; none unless there is an overload (reader.cpp).
 void check(const SectionReader& s, const MqttConfig& c);
+void check(const SectionReader& s, const TlsConfig& c);
 void check(const SectionReader& s, const RetryConfig& c);
 void check(const SectionReader& s, const SubscriptionConfig& c);
 template <class T>
@@ -80,6 +81,7 @@ class SectionReader {
   std::map<std::string, const Tree*, std::less<>> good_;
 };
 
+bool read(const Given& given, std::optional<TlsConfig>& value, Any);
 bool read(const Given& given, std::optional<std::vector<SubscriptionConfig>>& value, Any);
 bool read(const Given& given, std::vector<HandlerConfig>& value, Any);
 

@@ -25,15 +25,26 @@ std::optional<std::int64_t> whole_number(const Tree& tree) {
   return number;
 }
 
+std::string from_to(Range range) {
+  return "from " + std::to_string(range.min) + " to " + std::to_string(range.max);
+}
+
 template <class T>
 bool read_number(const Given& given, T& value, Range range) {
   const auto number = whole_number(given.tree);
   if (!number || *number < range.min || *number > range.max) {
-    given.refuse("expected a number from " + std::to_string(range.min) + " to " +
-                 std::to_string(range.max));
+    given.refuse("expected a number " + from_to(range));
     return false;
   }
   value = static_cast<T>(*number);
+  return true;
+}
+
+template <class T>
+bool read_number(const Given& given, std::optional<T>& value, Range range) {
+  T number{};
+  if (!read_number(given, number, range)) return false;
+  value = number;
   return true;
 }
 
@@ -46,6 +57,14 @@ std::optional<Duration> duration(const Tree& tree) {
   return number_or_unit(tree) ? parse_duration(tree.text) : std::nullopt;
 }
 
+std::optional<std::chrono::seconds> whole_seconds(const Tree& tree, Range range) {
+  const auto read = duration(tree);
+  if (!read || read->count() % 1000 != 0) return std::nullopt;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*read);
+  if (seconds.count() < range.min || seconds.count() > range.max) return std::nullopt;
+  return seconds;
+}
+
 template <class T>
 bool read_duration(const Given& given, T& value, Between between) {
   const auto read = duration(given.tree);
@@ -56,6 +75,10 @@ bool read_duration(const Given& given, T& value, Between between) {
   }
   value = *read;
   return true;
+}
+
+bool says(const Tree& tree, std::string_view word) {
+  return tree.kind == Tree::Kind::scalar && tree.text == word;
 }
 
 // Lists where a single string may stand too, as Given for each item.
@@ -79,6 +102,27 @@ std::string host_error(std::string_view host) {
   // More than one colon is an IPv6 address.
   if (std::ranges::count(host, ':') == 1) return "expected a name or an address; the port is a key";
   return {};
+}
+
+// A text or a list of them; `error_of` says what is wrong with one.
+template <class ErrorOf>
+bool read_texts(const Given& given, std::vector<Text>& value, std::string_view expected,
+                ErrorOf error_of) {
+  std::vector<Text> texts;
+  bool good = true;
+  for (const Given& item : string_or_list(given)) {
+    auto text = read_text(item, expected);
+    const std::string error = text && known(item, *text) ? error_of(text->value()) : std::string();
+    if (!error.empty()) item.refuse(error);
+    good = good && text && error.empty();
+    if (text) texts.push_back(std::move(*text));
+  }
+  if (given.tree.kind == Tree::Kind::list && given.tree.items.empty()) {
+    given.report("is an empty list", std::string(expected));
+    good = false;
+  }
+  if (good) value = std::move(texts);
+  return good;
 }
 
 }  // namespace
@@ -151,6 +195,14 @@ bool read(const Given& given, std::uint64_t& value, Range range) {
   return read_number(given, value, range);
 }
 
+bool read(const Given& given, std::optional<std::uint16_t>& value, Range range) {
+  return read_number(given, value, range);
+}
+
+bool read(const Given& given, std::optional<std::uint32_t>& value, Range range) {
+  return read_number(given, value, range);
+}
+
 bool read(const Given& given, std::uint64_t& value, Bytes bytes) {
   const auto size = number_or_unit(given.tree) ? parse_size(given.tree.text) : std::nullopt;
   if (!size || *size < bytes.min || *size > bytes.max) {
@@ -163,7 +215,7 @@ bool read(const Given& given, std::uint64_t& value, Bytes bytes) {
 }
 
 bool read(const Given& given, std::optional<std::uint32_t>& value, Attempts) {
-  if (given.tree.kind == Tree::Kind::scalar && given.tree.text == "unlimited") {
+  if (says(given.tree, "unlimited")) {
     value.reset();
     return true;
   }
@@ -177,15 +229,27 @@ bool read(const Given& given, std::optional<std::uint32_t>& value, Attempts) {
 }
 
 bool read(const Given& given, std::chrono::seconds& value, Range range) {
-  const auto read = duration(given.tree);
-  if (!read || read->count() % 1000 != 0 || read->count() / 1000 < range.min ||
-      read->count() / 1000 > range.max) {
-    given.refuse("expected a number of seconds from " + std::to_string(range.min) + " to " +
-                 std::to_string(range.max));
-    return false;
+  const auto seconds = whole_seconds(given.tree, range);
+  if (seconds)
+    value = *seconds;
+  else
+    given.refuse("expected a number of seconds " + from_to(range));
+  return seconds.has_value();
+}
+
+bool read(const Given& given, std::optional<std::chrono::seconds>& value, Never) {
+  if (says(given.tree, "never")) {
+    value.reset();
+    return true;
   }
-  value = std::chrono::duration_cast<std::chrono::seconds>(*read);
-  return true;
+  // All ones mean never (MQTT 5.0 section 3.1.2.11.2).
+  constexpr Range kExpiry{0, 4294967294};
+  const auto seconds = whole_seconds(given.tree, kExpiry);
+  if (seconds)
+    value = seconds;
+  else
+    given.refuse("expected a duration in whole seconds, " + from_to(kExpiry) + ", or never");
+  return seconds.has_value();
 }
 
 bool read(const Given& given, Duration& value, Between between) {
@@ -219,24 +283,27 @@ bool read(const Given& given, std::optional<Text>& value, String rule) {
   return true;
 }
 
+bool read(const Given& given, std::optional<Text>& value, Path) {
+  auto text = read_text(given, "expected an absolute path");
+  if (!text) return false;
+  if (known(given, *text) && !text->value().starts_with('/')) {
+    given.refuse("expected an absolute path");
+    return false;
+  }
+  value = std::move(text);
+  return true;
+}
+
 bool read(const Given& given, std::vector<Text>& value, Hosts) {
-  constexpr std::string_view kExpected = "expected a name or an address, or a list of them";
-  std::vector<Text> hosts;
-  bool good = true;
-  for (const Given& item : string_or_list(given)) {
-    auto text = read_text(item, kExpected);
-    const std::string error =
-        text && known(item, *text) ? host_error(text->value()) : std::string();
-    if (!error.empty()) item.refuse(error);
-    good = good && text && error.empty();
-    if (text) hosts.push_back(std::move(*text));
-  }
-  if (given.tree.kind == Tree::Kind::list && given.tree.items.empty()) {
-    given.report("is an empty list", std::string(kExpected));
-    good = false;
-  }
-  if (good) value = std::move(hosts);
-  return good;
+  return read_texts(given, value, "expected a name or an address, or a list of them", host_error);
+}
+
+bool read(const Given& given, std::vector<Text>& value, Names) {
+  // RFC 7301 section 3.1.
+  return read_texts(given, value, "expected a protocol's name, or a list of them",
+                    [](std::string_view name) {
+                      return name.empty() || name.size() > 255 ? "expected 1 to 255 bytes" : "";
+                    });
 }
 
 bool read(const Given& given, std::vector<std::string>& value, Directories) {

@@ -40,8 +40,8 @@ class Dispatcher {
   // Whether it is worth receiving again after a refusal.
   bool has_drained();
 
-  // [receiving thread] What the broker said to a subscription of the plan: of a filter that it
-  // refused no copies come.  All are taken for granted at first.
+  // [any thread] What the broker said to a subscription of the plan: of a filter that it refused no
+  // copies come.  All are taken for granted at first.
   void set_refused(std::uint32_t place, bool refused) { refused_[place] = refused; }
 
   void close();
@@ -68,7 +68,7 @@ class Dispatcher {
   SubscriptionPlan plan_;
   Router router_;
   std::vector<Lane*> targets_;  // of the message at hand; the receiving thread's own
-  std::vector<bool> refused_;   // by place; the receiving thread's own
+  std::vector<std::atomic<bool>> refused_;  // by place
   // The latest message that found no room.
   std::atomic<Lane*> full_lane_{nullptr};
   std::atomic<std::size_t> full_bytes_{0};

@@ -1,14 +1,14 @@
-// From a topic to the lanes that want it: a trie of filters, and in front of it a bounded cache,
+// From a topic to the lanes that want it: a tree of filters, and in front of it a bounded cache,
 // since topics repeat.  Used by one thread, the one that receives.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "daemon/delivery/filter_tree.hpp"
 #include "daemon/delivery/subscription_plan.hpp"
 
 namespace fastmqttd {
@@ -23,7 +23,6 @@ struct Route {
 class Router {
  public:
   explicit Router(const SubscriptionPlan& plan);
-  ~Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
 
@@ -31,7 +30,11 @@ class Router {
   const std::vector<Route>& match(std::string_view topic);
 
  private:
-  struct Node;
+  // That a lane asked for the filter at that place of the plan.
+  struct Entry {
+    std::uint32_t lane;
+    std::uint32_t filter;
+  };
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const {
@@ -41,7 +44,8 @@ class Router {
 
   std::vector<Route> walk(std::string_view topic) const;
 
-  std::unique_ptr<Node> root_;
+  FilterTree tree_;  // its values are places in entries_
+  std::vector<Entry> entries_;
   std::unordered_map<std::string, std::vector<Route>, Hash, std::equal_to<>> cache_;
   std::vector<Route> uncached_;
 };

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "daemon/delivery/filter_tree.hpp"
+
 namespace fastmqttd {
 namespace {
 
@@ -15,9 +17,13 @@ constexpr unsigned kIdentifierBits = 28;
 constexpr unsigned kLeastTagBits = 12;
 
 SubscriptionConfig strictest(const SubscriptionConfig& a, const SubscriptionConfig& b) {
-  return {a.topic, std::max(a.qos, b.qos), a.no_local || b.no_local,
+  const bool agree = a.subscription_identifier == b.subscription_identifier;
+  return {a.topic,
+          std::max(a.qos, b.qos),
+          a.no_local || b.no_local,
           a.retain_as_published || b.retain_as_published,
-          std::max(a.retain_handling_options, b.retain_handling_options)};
+          std::max(a.retain_handling_options, b.retain_handling_options),
+          agree ? a.subscription_identifier : std::nullopt};
 }
 
 // FNV-1a: the tag must be the same in every run of the same configuration.
@@ -29,6 +35,8 @@ std::uint32_t hash(const std::vector<SubscriptionConfig>& subscriptions) {
     add(0);
     add(static_cast<unsigned char>(s.qos | s.no_local << 2 | s.retain_as_published << 3 |
                                    s.retain_handling_options << 4));
+    const std::uint32_t id = s.subscription_identifier.value_or(0);
+    for (unsigned shift = 0; shift < 32; shift += 8) add(static_cast<unsigned char>(id >> shift));
   }
   return h ^ h >> 15;
 }
@@ -54,17 +62,53 @@ SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionCon
     auto& filters = lane_filters_.emplace_back();
     for (const SubscriptionConfig& s : lane) filters.push_back(places.at(s.topic.text()));
   }
+  find_covers();
+  choose_identifiers();
+}
+
+void SubscriptionPlan::find_covers() {
+  FilterTree tree;
+  for (std::uint32_t i = 0; i < subscriptions_.size(); ++i)
+    if (!subscriptions_[i].topic.shared()) tree.add(subscriptions_[i].topic.pattern(), i);
+  covered_by_.resize(subscriptions_.size());
+  for (const SubscriptionConfig& s : subscriptions_) covering_qos_.push_back(s.qos);
+  for (std::uint32_t narrow = 0; narrow < subscriptions_.size(); ++narrow) {
+    if (subscriptions_[narrow].topic.shared()) continue;
+    tree.find(subscriptions_[narrow].topic.pattern(), covered_by_[narrow]);
+    std::erase(covered_by_[narrow], narrow);
+    for (const std::uint32_t wide : covered_by_[narrow])
+      covering_qos_[wide] = std::max(covering_qos_[wide], subscriptions_[narrow].qos);
+  }
+}
+
+void SubscriptionPlan::choose_identifiers() {
+  const auto overlaps_any = [this](std::uint32_t place) {
+    for (std::uint32_t other = 0; other < subscriptions_.size(); ++other)
+      if (other != place && subscriptions_[place].topic.overlaps(subscriptions_[other].topic))
+        return true;
+    return false;
+  };
+  for (std::uint32_t place = 0; place < subscriptions_.size(); ++place)
+    if (const auto& id = subscriptions_[place].subscription_identifier; id && !overlaps_any(place))
+      asked_.emplace(*id, place);
   // 0 is no identifier, so places count from 1.
   place_bits_ = std::min<unsigned>(kIdentifierBits - kLeastTagBits,
                                    static_cast<unsigned>(std::bit_width(subscriptions_.size())));
-  tag_ = hash(subscriptions_) & ((1u << (kIdentifierBits - place_bits_)) - 1);
+  const std::uint32_t last_tag = (1u << (kIdentifierBits - place_bits_)) - 1;
+  tag_ = hash(subscriptions_) & last_tag;
+  const auto taken = [this](const auto& asked) { return asked.first >> place_bits_ == tag_; };
+  while (std::ranges::any_of(asked_, taken)) tag_ = (tag_ + 1) & last_tag;
 }
 
 std::uint32_t SubscriptionPlan::identifier(std::uint32_t place) const {
+  if (const auto& id = subscriptions_[place].subscription_identifier)
+    if (const auto asked = asked_.find(*id); asked != asked_.end() && asked->second == place)
+      return *id;
   return place + 1 < 1u << place_bits_ ? tag_ << place_bits_ | (place + 1) : 0;
 }
 
 std::optional<std::uint32_t> SubscriptionPlan::place(std::uint32_t identifier) const {
+  if (const auto asked = asked_.find(identifier); asked != asked_.end()) return asked->second;
   const std::uint32_t number = identifier & ((1u << place_bits_) - 1);
   if (identifier >> place_bits_ != tag_ || number == 0 || number > subscriptions_.size())
     return std::nullopt;
@@ -72,27 +116,13 @@ std::optional<std::uint32_t> SubscriptionPlan::place(std::uint32_t identifier) c
 }
 
 std::vector<std::uint32_t> SubscriptionPlan::uncovered(const std::vector<bool>& refused) const {
-  const auto covers = [&](std::uint32_t wide, std::uint32_t narrow) {
-    const TopicFilter &w = subscriptions_[wide].topic, &n = subscriptions_[narrow].topic;
-    return wide != narrow && !refused[wide] && !w.shared() && !n.shared() && w.covers(n);
-  };
   std::vector<std::uint32_t> places;
   for (std::uint32_t place = 0; place < subscriptions_.size(); ++place) {
-    bool covered = refused[place];
-    for (std::uint32_t other = 0; !covered && other < subscriptions_.size(); ++other)
-      covered = covers(other, place);
-    if (!covered) places.push_back(place);
+    const auto covers = [&](std::uint32_t wide) { return !refused[wide]; };
+    if (!refused[place] && std::ranges::none_of(covered_by_[place], covers))
+      places.push_back(place);
   }
   return places;
-}
-
-int SubscriptionPlan::covering_qos(std::uint32_t place) const {
-  const SubscriptionConfig& wide = subscriptions_[place];
-  int qos = wide.qos;
-  for (const SubscriptionConfig& narrow : subscriptions_)
-    if (!wide.topic.shared() && !narrow.topic.shared() && wide.topic.covers(narrow.topic))
-      qos = std::max(qos, narrow.qos);
-  return qos;
 }
 
 }  // namespace fastmqttd

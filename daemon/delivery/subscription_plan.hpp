@@ -6,12 +6,15 @@
 // and a handler takes only the copy for its first matching filter.  The identifier holds the place
 // in the plan and, in the bits that are left, a tag of the whole plan: a copy that was queued under
 // an earlier configuration carries another tag and is not mistaken for a duplicate.  Subscribing in
-// plan order keeps that true while the subscriptions of a kept session are being replaced.
+// plan order keeps that true while the subscriptions of a kept session are being replaced.  An
+// identifier that a handler asked for goes to the broker instead when the filter overlaps with no
+// other, for then nothing has to be told apart; the handler sees its own in any case, see Worker.
 //
 // Immutable; any thread.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -30,7 +33,8 @@ class SubscriptionPlan {
   // For each lane the places of its filters in subscriptions().
   const std::vector<std::vector<std::uint32_t>>& lane_filters() const { return lane_filters_; }
 
-  // The MQTT 5 subscription identifier for a place, 0 when there are too many filters to have one.
+  // The MQTT 5 subscription identifier for a place: the one asked for, where it can do no harm; 0
+  // when there are too many filters to have one.
   std::uint32_t identifier(std::uint32_t place) const;
   // The place that an identifier names; nothing when it belongs to another plan.
   std::optional<std::uint32_t> place(std::uint32_t identifier) const;
@@ -39,11 +43,17 @@ class SubscriptionPlan {
   // those that are `refused` left aside.
   std::vector<std::uint32_t> uncovered(const std::vector<bool>& refused) const;
   // The highest QoS of a subscription and all that it covers.
-  int covering_qos(std::uint32_t place) const;
+  int covering_qos(std::uint32_t place) const { return covering_qos_[place]; }
 
  private:
+  void find_covers();
+  void choose_identifiers();
+
   std::vector<SubscriptionConfig> subscriptions_;
   std::vector<std::vector<std::uint32_t>> lane_filters_;
+  std::vector<std::vector<std::uint32_t>> covered_by_;  // by place, the places of those that do
+  std::vector<int> covering_qos_;                       // by place
+  std::map<std::uint32_t, std::uint32_t> asked_;        // identifier to place, where it is used
   unsigned place_bits_ = 1;
   std::uint32_t tag_ = 0;
 };

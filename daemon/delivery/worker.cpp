@@ -44,7 +44,11 @@ Worker::Worker(const Shared& shared, int place)
                        : fmt::format("{}/{}", config_.name.substr(0, 12), place + 1)),
       state_(shared),
       // Not make_unique: only this class may turn itself into its private base.
-      instance_(new HandlerInstance(shared.library, config_, *this)) {}
+      instance_(new HandlerInstance(shared.library, config_, *this)) {
+  if (config_.subscribe)
+    for (const SubscriptionConfig& s : *config_.subscribe)
+      if (s.subscription_identifier) marking_.push_back(&s);
+}
 
 Worker::~Worker() {
   abandon();
@@ -174,14 +178,16 @@ void Worker::hand_over(LockedState& state) {
   if (count == 0) return;
 
   if (!views_ || views_.use_count() > 1) views_ = std::make_shared<Views>();
-  views_->clear();
+  views_->messages.clear();
+  views_->properties.clear();
   view_list_.clear();
   for (const Delivery& delivery : state->batch) {
-    fastmqtt_message& view = views_->emplace_back(delivery.message->view());
+    fastmqtt_message& view = views_->messages.emplace_back(delivery.message->view());
+    mark(*delivery.message, view);
     view.id = delivery.id;
     view.attempt = delivery.attempt;
   }
-  for (const fastmqtt_message& view : *views_) view_list_.push_back(&view);
+  for (const fastmqtt_message& view : views_->messages) view_list_.push_back(&view);
   results_.resize(count);
   tried_.assign(count, false);
 
@@ -195,12 +201,27 @@ void Worker::hand_over(LockedState& state) {
   state.relock();
 }
 
+// With the identifiers of the handler's own subscriptions that the message matches, whatever was
+// sent to the broker in their place.
+void Worker::mark(const Message& message, fastmqtt_message& view) {
+  std::vector<fastmqtt_property> properties;
+  for (const SubscriptionConfig* s : marking_)
+    if (s->topic.matches(message.topic()))
+      properties.push_back({FASTMQTT_SUBSCRIPTION_IDENTIFIER, *s->subscription_identifier, {}, {}});
+  if (properties.empty()) return;
+  const auto came = message.properties();
+  properties.insert(properties.begin(), came.begin(), came.end());
+  const auto& kept = views_->properties.emplace_back(std::move(properties));
+  view.properties = kept.data();
+  view.property_count = kept.size();
+}
+
 // Once a message does not settle, the later ones of its topic in this batch are left untried.
 void Worker::hand_over_one_by_one(LockedState& state) {
   const std::size_t count = view_list_.size();
   std::vector<std::string_view> held_topics;
   const auto topic_of = [this](std::size_t i) {
-    return std::string_view((*views_)[i].topic.data, (*views_)[i].topic.size);
+    return std::string_view(views_->messages[i].topic.data, views_->messages[i].topic.size);
   };
   std::size_t settled = 0;
   TimePoint last_settled = Clock::now();
@@ -222,7 +243,7 @@ void Worker::hand_over_one_by_one(LockedState& state) {
 TimePoint Worker::call(std::size_t first, std::size_t count) {
   const TimePoint began = Clock::now();
   for (std::size_t i = first; i < first + count; ++i)
-    (*views_)[i].deadline_ns = to_ns(began + config_.timeout);
+    views_->messages[i].deadline_ns = to_ns(began + config_.timeout);
   handling_ = first;
   call_began_ = began;
   instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
@@ -234,7 +255,7 @@ TimePoint Worker::call(std::size_t first, std::size_t count) {
 }
 
 void Worker::log_slow(std::size_t first, Clock::duration took) const {
-  const std::string_view topic((*views_)[first].topic.data, (*views_)[first].topic.size);
+  const std::string_view topic(views_->messages[first].topic.data, views_->messages[first].topic.size);
   log::write(log::Level::warning,
              fmt::format("{}: {}: the call took {}, more than its timeout of {}", config_.name,
                          log::shown_topic(topic),
@@ -270,7 +291,7 @@ Worker::Reports Worker::settle(LockedState& state, std::size_t first, std::size_
     if (results_[i] < FASTMQTT_OK || results_[i] > FASTMQTT_PENDING)
       reports.push_back({delivery, results_[i], {Settled::Kind::pending, {}, kNoAnswer}});
     if (results_[i] == FASTMQTT_PENDING) {
-      delivery.deadline = TimePoint(std::chrono::nanoseconds((*views_)[i].deadline_ns));
+      delivery.deadline = TimePoint(std::chrono::nanoseconds(views_->messages[i].deadline_ns));
       delivery.view = views_;
     }
     const Settled settled = state->queue.settle(delivery, results_[i], now);

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -108,10 +109,17 @@ class Worker : private HandlerRequests {
   const Shared shared_;
   const HandlerConfig& config_;
   const std::string thread_name_;
+  std::vector<const SubscriptionConfig*> marking_;  // those with a subscription identifier
   std::condition_variable changed_;
   Guarded<State> state_;
   std::unique_ptr<HandlerInstance> instance_;
-  using Views = std::vector<fastmqtt_message>;
+  // What the handler is shown of a batch.
+  struct Views {
+    std::vector<fastmqtt_message> messages;
+    std::deque<std::vector<fastmqtt_property>> properties;  // of those that have more than came
+  };
+  void mark(const Message& message, fastmqtt_message& view);
+
   std::shared_ptr<Views> views_;  // of the batch; the worker's own, kept by pending deliveries too
   std::vector<const fastmqtt_message*> view_list_;  // the worker's own
   std::vector<fastmqtt_result> results_;            // the worker's own

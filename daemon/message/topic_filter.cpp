@@ -89,6 +89,18 @@ bool TopicFilter::matches(std::string_view topic) const {
   return !topic.empty() && covers_pattern(pattern(), topic);
 }
 
+bool TopicFilter::overlaps(const TopicFilter& other) const {
+  TopicLevels a(pattern()), b(other.pattern());
+  while (!a.done() && !b.done()) {
+    const std::string_view one = a.next(), two = b.next();
+    if (one == "#" || two == "#") return true;
+    if (one != two && one != "+" && two != "+") return false;
+  }
+  // What is left may be the '#' that stands for the parent level, too [MQTT-4.7.1-2].
+  TopicLevels& rest = a.done() ? b : a;
+  return rest.done() || rest.next() == "#";
+}
+
 bool TopicFilter::covers(const TopicFilter& other) const {
   return covers_pattern(pattern(), other.pattern());
 }

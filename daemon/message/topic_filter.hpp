@@ -27,6 +27,8 @@ class TopicFilter {
   bool matches(std::string_view topic) const;
   // Whether every topic that `other` matches is matched by this one too (both not shared).
   bool covers(const TopicFilter& other) const;
+  // Whether there may be a topic that both match.
+  bool overlaps(const TopicFilter& other) const;
 
   bool operator==(const TopicFilter& other) const { return text_ == other.text_; }
 

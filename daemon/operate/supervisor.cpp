@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "daemon/base/error.hpp"
 #include "daemon/base/log.hpp"
 
 namespace fastmqttd {
@@ -68,7 +69,11 @@ void Supervisor::look() {
     closed_ = true;
     dispatcher_.close();
   }
-  if (closed_ && dispatcher_.finished()) loop_.finish(0);
+  if (session.gave_up && !stopping_) {
+    exit_status_ = static_cast<int>(ExitStatus::unavailable);
+    begin_stop();
+  }
+  if (closed_ && dispatcher_.finished()) loop_.finish(exit_status_);
   report_losses();
   show_status();
 }
@@ -85,6 +90,10 @@ void Supervisor::stop(int signal) {
     ::pthread_sigmask(SIG_UNBLOCK, &one, nullptr);
     ::raise(signal);
   }
+  begin_stop();
+}
+
+void Supervisor::begin_stop() {
   stopping_ = true;
   stop_began_ = Clock::now();
   log::info("stopping: {} messages to be handled, within {}", dispatcher_.waiting(),
@@ -118,7 +127,7 @@ void Supervisor::give_up() {
                              lane->name(), left, format_duration(shutdown_timeout_)),
                  {{"MQTT_HANDLER", lane->name()}});
   // Lanes between two calls end in no time; one that hangs in a call never does.
-  loop_.once_after(200ms, [this] { loop_.finish(0); });
+  loop_.once_after(200ms, [this] { loop_.finish(exit_status_); });
 }
 
 void Supervisor::tick() {

@@ -24,6 +24,7 @@ class Supervisor {
  private:
   void become_ready();
   void stop(int signal);
+  void begin_stop();
   void send_what_is_published();
   void give_up();
   void tick();
@@ -40,6 +41,7 @@ class Supervisor {
   bool watched_ = false;  // by systemd's watchdog
   bool ready_ = false;
   bool stopping_ = false;
+  int exit_status_ = 0;
   TimePoint stop_began_{};
   bool closed_ = false;        // the dispatcher, after the session has stopped
   bool report_timer_ = false;  // the next report is due when it rings

@@ -19,6 +19,10 @@ class Backoff {
     next_ = std::min(next_ * 2, longest_);
     return std::chrono::duration_cast<Duration>(pause * (1 - 0.2 * random));
   }
+  // The longest pause, for what will not pass by itself; those of next() go on as they were.
+  Duration longest(double random) const {
+    return std::chrono::duration_cast<Duration>(longest_ * (1 - 0.2 * random));
+  }
   void reset() { next_ = first_; }
 
  private:

@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <map>
-#include <numeric>
-#include <set>
 #include <utility>
 
 #include "daemon/base/log.hpp"
 #include "daemon/message/publication.hpp"
+#include "daemon/session/pinned_address.hpp"
 #include "daemon/session/publish_packet.hpp"
+#include "daemon/session/reason.hpp"
+#include "daemon/session/tls.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -22,26 +22,13 @@ constexpr auto kPahoSlack = 5s;
 constexpr auto kSubscribeTimeout = 30s;
 constexpr auto kDisconnectTimeout = 2s;
 constexpr auto kPoll = 20ms;
+constexpr auto kProbe = 1s;
+// In Paho's text when the connection ended before CONNACK.
+constexpr std::string_view kEndedBeforeConnack = "completion failure";
 // Enough to keep a connection busy; Paho itself holds no more than 100 back.
 constexpr std::size_t kMostOnWay = 64;
 // Before MQTT 5 a broker cannot say how many it takes: mosquitto by default 20 of QoS 2.
 constexpr std::size_t kUntoldReceiveMaximum = 17;
-// In a CONNACK before MQTT 5.
-constexpr int kUnacceptableVersion = 1;
-constexpr int kBadCredentials = 4;
-constexpr int kNotAuthorized = 5;
-
-// Connection refusals of MQTT 3.1.1, section 3.2.2.3; from 128 on they are reason codes of MQTT 5.
-std::string refusal_text(int code) {
-  static const std::map<int, std::string> texts{{1, "unacceptable protocol version"},
-                                                {2, "client identifier rejected"},
-                                                {3, "server unavailable"},
-                                                {4, "bad user name or password"},
-                                                {5, "not authorized"}};
-  if (const auto text = texts.find(code); text != texts.end()) return text->second;
-  const char* name = ::MQTTReasonCode_toString(static_cast<MQTTReasonCodes>(code));
-  return name ? name : "unknown reason";
-}
 
 // The reason code with which the broker refused, from either place where Paho may put it; 0 when it
 // did not refuse.
@@ -49,22 +36,6 @@ int refusal_code(int reason_code, int return_code) {
   if (reason_code == mqtt::MQTTPP_V3_CODE) reason_code = 0;  // Paho's own, for "none"
   const int code = std::max(reason_code, return_code);
   return code >= 0x80 ? code : 0;
-}
-
-std::string failure_text(const mqtt::exception& failure, const Endpoint& endpoint) {
-  const int code = failure.get_return_code();
-  if (code == kUnacceptableVersion || code == MQTTREASONCODE_UNSUPPORTED_PROTOCOL_VERSION)
-    return "refused: " + reason_text(code) + ": set mqtt.version to one that the broker speaks";
-  if (code == kBadCredentials || code == kNotAuthorized ||
-      code == MQTTREASONCODE_BAD_USER_NAME_OR_PASSWORD || code == MQTTREASONCODE_NOT_AUTHORIZED)
-    return "refused: " + reason_text(code) +
-           ": check mqtt.username, mqtt.password and the broker's access rules";
-  if (code > 0) return "refused: " + reason_text(code);
-  // Paho gives no errno: see for ourselves.
-  const std::string error = probe(endpoint, 1s);
-  if (!error.empty()) return endpoint.text() + ": " + error;
-  return endpoint.text() +
-         ": the broker ended the connection before it answered, or did not answer";
 }
 
 // What came with one property of an incoming PUBLISH (MQTT 5.0 section 2.2.2.2).
@@ -102,6 +73,43 @@ std::int64_t realtime_ns() {
       .count();
 }
 
+// In a CONNACK; without a word it is.
+bool available(const mqtt::properties& connack, mqtt::property::code what) {
+  return !connack.contains(what) || mqtt::get<std::uint8_t>(connack, what) != 0;
+}
+
+// Without one a session ends with the connection; all ones: never (MQTT 5.0 section 3.1.2.11.2).
+std::uint32_t session_expiry(const MqttConfig& config) {
+  if (config.clean_session) return 0;
+  constexpr std::uint32_t kNever = 0xFFFFFFFF;
+  const auto& expiry = config.session_expiry_interval;
+  return expiry ? static_cast<std::uint32_t>(expiry->count()) : kNever;
+}
+
+void fill(mqtt::ssl_options& options, const TlsSettings& settings) {
+  options = mqtt::ssl_options();
+  if (!settings.ca_file.empty()) options.set_trust_store(settings.ca_file);
+  if (!settings.ca_path.empty()) options.ca_path(settings.ca_path);
+  if (!settings.cert_file.empty()) options.set_key_store(settings.cert_file);
+  if (!settings.key_file.empty()) options.set_private_key(settings.key_file);
+  if (!settings.key_password.empty()) options.set_private_key_password(settings.key_password);
+  if (const std::string ciphers = settings.effective_ciphers(); !ciphers.empty())
+    options.set_enabled_cipher_suites(ciphers);
+  if (!settings.alpn.empty()) options.set_alpn_protos(settings.alpn);
+  options.set_enable_server_cert_auth(settings.verify);
+  options.set_verify(settings.verify);  // the name; off unless asked for
+}
+
+// What SUBACK grants, a code for each filter of the packet.
+std::vector<int> granted(const mqtt::token& token, std::size_t filters) {
+  std::vector<int> codes;
+  const mqtt::subscribe_response answer = token.get_subscribe_response();
+  for (const mqtt::ReasonCode code : answer.get_reason_codes())
+    codes.push_back(static_cast<int>(code));
+  codes.resize(filters, reason::kUnspecified);  // [MQTT-3.9.3-1] has one for each
+  return codes;
+}
+
 // Names for the properties of an outgoing PUBLISH; none other gets this far.
 void add_property(const fastmqtt_property& p, std::chrono::seconds waited,
                   mqtt::properties& properties) {
@@ -128,32 +136,32 @@ std::uint64_t Client::next_message_id() {
   return next++;
 }
 
-std::string reason_text(int code) {
-  return fmt::format("{} (0x{:02x})", refusal_text(code), static_cast<unsigned>(code));
-}
-
-Client::Client(const MqttConfig& config, const std::string& client_id, PacketStore& store,
-               Callbacks callbacks)
+Client::Client(const MqttConfig& config, MqttVersion version, const std::string& client_id,
+               PacketStore& store, Callbacks callbacks)
     : config_(config),
+      version_(version),
       callbacks_(std::move(callbacks)),
       answers_(callbacks_),
       outcomes_(callbacks_),
       store_(store),
       // The address is given at each attempt.
       paho_("tcp://unset:1883", client_id,
-            mqtt::create_options(config.version == MqttVersion::v5 ? MQTTVERSION_5
-                                                                   : MQTTVERSION_3_1_1),
+            mqtt::create_options(version == MqttVersion::v5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1),
             (store.new_client([this](std::string_view packet) { return take_packet(packet); }),
              &store)) {
   paho_.set_message_callback(
       [this](const mqtt::const_message_ptr& message) { on_message(*message); });
-  paho_.set_connection_lost_handler([this](const std::string& cause) { callbacks_.lost(cause); });
+  paho_.set_connection_lost_handler([this](const std::string& cause) { callbacks_.lost(cause, 0); });
   // A DISCONNECT from the broker comes here alone, not to the handler above.
   paho_.set_disconnected_handler([this](const mqtt::properties& properties, int code) {
     std::string why = "the broker disconnected: " + reason_text(code);
     if (properties.contains(mqtt::property::REASON_STRING))
       why += ": " + mqtt::get<std::string>(properties, mqtt::property::REASON_STRING);
-    callbacks_.lost(why);
+    if (properties.contains(mqtt::property::SERVER_REFERENCE))
+      why += ": it names the server " +
+             mqtt::get<std::string>(properties, mqtt::property::SERVER_REFERENCE);
+    if (const std::string hint = refusal_hint(code); !hint.empty()) why += ": " + hint;
+    callbacks_.lost(why, code);
   });
 }
 
@@ -161,136 +169,185 @@ Client::~Client() = default;
 
 // One named object, filled by setters and passed as an lvalue: Paho C++ 1.2.0 loses properties when
 // options are moved.  The version goes first, since it resets the clean flags.
-mqtt::connect_options Client::connect_options(const Endpoint& endpoint) const {
+mqtt::connect_options Client::connect_options(const BrokerAddress& broker, const Login& login,
+                                              std::chrono::seconds keepalive) {
   mqtt::connect_options options;
-  options.set_mqtt_version(static_cast<int>(config_.version));
-  if (config_.version == MqttVersion::v5) {
+  options.set_mqtt_version(static_cast<int>(version_));
+  if (mqtt5()) {
     options.set_clean_start(config_.clean_session);
-    // Without it a session ends with the connection; all ones: never (MQTT 5.0 3.1.2.11.2).
-    const std::int32_t expiry = config_.clean_session ? 0 : -1;
-    options.set_properties({{mqtt::property::SESSION_EXPIRY_INTERVAL, expiry}});
+    mqtt::properties properties{
+        {mqtt::property::SESSION_EXPIRY_INTERVAL, static_cast<std::int32_t>(session_expiry(config_))}};
+    if (config_.receive_maximum)
+      properties.add({mqtt::property::RECEIVE_MAXIMUM, *config_.receive_maximum});
+    options.set_properties(properties);
   } else {
     options.set_clean_session(config_.clean_session);
   }
-  options.set_servers(std::make_shared<mqtt::string_collection>("tcp://" + endpoint.text()));
-  options.set_keep_alive_interval(config_.keepalive);
+  options.set_keep_alive_interval(keepalive);
   options.set_connect_timeout(
       std::max(1s, std::chrono::ceil<std::chrono::seconds>(config_.connect_timeout)));
   options.set_automatic_reconnect(false);
-  if (config_.username) options.set_user_name(config_.username->value());
-  if (config_.password) options.set_password(config_.password->value());
-  if (config_.will_message_topic)
-    options.set_will(mqtt::will_options(
-        config_.will_message_topic->value(),
-        config_.will_message_payload ? config_.will_message_payload->value() : std::string(),
-        config_.will_message_qos, config_.will_message_retain));
+  if (login.username) options.set_user_name(*login.username);
+  if (login.password) options.set_password(*login.password);
+  if (const auto& will = login.will) {
+    mqtt::properties properties;
+    if (mqtt5() && will->delay > 0)
+      properties.add({mqtt::property::WILL_DELAY_INTERVAL, static_cast<std::int32_t>(will->delay)});
+    options.set_will(
+        mqtt::will_options(will->topic, will->payload, will->qos, will->retain, properties));
+  }
+  std::string server = "tcp://" + broker.endpoint.text();
+  if (login.tls) {
+    const bool v6_address = broker.host.find(':') != std::string::npos;
+    server = "ssl://" + (v6_address ? "[" + broker.host + "]" : broker.host) + ":" +
+             std::to_string(config_.port);
+    fill(tls_, *login.tls);
+    options.set_ssl(tls_);
+  }
+  options.set_servers(std::make_shared<mqtt::string_collection>(server));
   return options;
 }
 
-std::optional<Client::Connected> Client::connect(const Endpoint& endpoint,
-                                                 const KeepWaiting& keep_waiting,
-                                                 std::string& why) {
-  endpoint_ = endpoint;
-  older_sockets_ = sockets_to(endpoint);
-  const mqtt::connect_options options = connect_options(endpoint);
+std::variant<Client::Connected, ConnectFailure> Client::connect(const BrokerAddress& broker,
+                                                                const Login& login,
+                                                                std::chrono::seconds keepalive,
+                                                                const KeepWaiting& keep_waiting) {
+  using Kind = ConnectFailure::Kind;
+  endpoint_ = broker.endpoint;
+  older_sockets_ = sockets_to(endpoint_);
+  const PinnedAddress pinned(broker.host, endpoint_);
+  const mqtt::connect_options options = connect_options(broker, login, keepalive);
   connecting_ = true;
   try {
     const mqtt::token_ptr token = paho_.connect(options);
     if (!wait_for(*token, config_.connect_timeout + kPahoSlack, keep_waiting)) {
-      if (keep_waiting()) why = endpoint.text() + ": no answer within the connect timeout";
-      return std::nullopt;
+      if (!keep_waiting()) return ConnectFailure{Kind::given_up, 0, {}};
+      return ConnectFailure{Kind::unreachable, 0,
+                            endpoint_.text() + ": no answer within the connect timeout"};
     }
     connecting_ = false;
     const std::vector<OwnSocket> sockets = new_sockets();
     for (const OwnSocket& socket : sockets) set_no_delay(socket);
     *sockets_.lock() = sockets;
-    const mqtt::connect_response answer = token->get_connect_response();
-    broker_ = config_.version == MqttVersion::v5
-                  ? limits_of(answer.get_properties())
-                  : BrokerLimits{.receive_maximum = kUntoldReceiveMaximum};
-    return Connected{answer.is_session_present()};
+    return read_connack(token->get_connect_response(), keepalive);
   } catch (const mqtt::exception& failure) {
     connecting_ = false;
-    why = failure_text(failure, endpoint);
-  }
-  return std::nullopt;
-}
-
-bool Client::subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting) {
-  std::vector<bool> refused(plan.subscriptions().size());
-  if (broker_.subscription_identifiers) {
-    std::vector<std::uint32_t> all(refused.size());
-    std::iota(all.begin(), all.end(), 0u);
-    return subscribe_to(all, plan, keep_waiting, refused);
-  }
-  // What a refused subscription was to cover is subscribed for itself.
-  std::set<std::uint32_t> done;
-  for (;;) {
-    std::vector<std::uint32_t> places = plan.uncovered(refused);
-    std::erase_if(places, [&](std::uint32_t place) { return !done.insert(place).second; });
-    if (places.empty()) return true;
-    if (!subscribe_to(places, plan, keep_waiting, refused)) return false;
+    return failure_of(failure, broker, login);
   }
 }
 
-bool Client::subscribe_to(const std::vector<std::uint32_t>& places, const SubscriptionPlan& plan,
-                          const KeepWaiting& keep_waiting, std::vector<bool>& refused) {
+Client::Connected Client::read_connack(const mqtt::connect_response& answer,
+                                       std::chrono::seconds keepalive) {
+  using mqtt::property;
+  Connected connected;
+  connected.session_present = answer.is_session_present();
+  if (!mqtt5()) {
+    broker_ = {.receive_maximum = kUntoldReceiveMaximum};
+    return connected;
+  }
+  const mqtt::properties& properties = answer.get_properties();
+  broker_ = limits_of(properties);
+  if (properties.contains(property::SERVER_KEEP_ALIVE)) {
+    const std::chrono::seconds other(
+        mqtt::get<std::uint16_t>(properties, property::SERVER_KEEP_ALIVE));
+    if (other != keepalive) connected.keepalive = other;
+  }
+  if (properties.contains(property::SESSION_EXPIRY_INTERVAL)) {
+    const auto other = mqtt::get<std::uint32_t>(properties, property::SESSION_EXPIRY_INTERVAL);
+    if (other != session_expiry(config_)) connected.session_expiry = std::chrono::seconds(other);
+  }
+  return connected;
+}
+
+// Paho says little of a failure, and nothing of why: what it does not say we see for ourselves.
+ConnectFailure Client::failure_of(const mqtt::exception& failure, const BrokerAddress& broker,
+                                  const Login& login) const {
+  using Kind = ConnectFailure::Kind;
+  if (const int code = failure.get_return_code(); code > 0) {
+    const std::string hint = refusal_hint(code);
+    return {Kind::refused, code, reason_text(code) + (hint.empty() ? "" : ": " + hint)};
+  }
+  const std::string at = endpoint_.text() + ": ";
+  std::string error;
+  if (!connect_to(endpoint_, kProbe, error)) return {Kind::unreachable, 0, at + error};
+  if (login.tls)
+    if (error = tls_probe(endpoint_, broker.host, *login.tls, kProbe); !error.empty())
+      return {Kind::unreachable, 0, at + "TLS: " + error};
+  if (std::string_view(failure.what()).find(kEndedBeforeConnack) != std::string_view::npos)
+    return {Kind::without_answer, 0, at + "the broker ended the connection without an answer"};
+  return {Kind::unreachable, 0, at + "the broker did not answer"};
+}
+
+std::optional<std::vector<std::vector<int>>> Client::subscribe(
+    const std::vector<SubscribeRequest>& requests, const SubscriptionPlan& plan,
+    const KeepWaiting& keep_waiting) {
   std::vector<mqtt::token_ptr> tokens;
+  std::vector<std::vector<int>> codes;
   try {
-    for (const std::uint32_t place : places) tokens.push_back(send_subscribe(place, plan));
+    for (const SubscribeRequest& request : requests)
+      tokens.push_back(send_subscribe(requests_.emplace_back(request), plan));
   } catch (const mqtt::exception&) {
-    return false;  // not connected any more
+    return std::nullopt;  // not connected any more
   }
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const SubscriptionConfig& s = plan.subscriptions()[places[i]];
     try {
-      if (!wait_for(*tokens[i], kSubscribeTimeout, keep_waiting)) return false;
-      const auto granted = tokens[i]->get_subscribe_response().get_reason_codes();
-      if (!granted.empty() && static_cast<int>(granted.front()) < s.qos)
-        log::warning("the broker grants {} only QoS {} instead of {}", s.topic.text(),
-                     static_cast<int>(granted.front()), s.qos);
+      if (!wait_for(*tokens[i], kSubscribeTimeout, keep_waiting)) return std::nullopt;
+      codes.push_back(granted(*tokens[i], requests[i].places.size()));
     } catch (const mqtt::exception& failure) {
       const int code = refusal_code(failure.get_reason_code(), failure.get_return_code());
-      if (code == 0) return false;
-      refused[places[i]] = true;
-      log::write(
-          log::Level::error,
-          fmt::format("the broker refuses the subscription to {}: {}: check its access rules",
-                      s.topic.text(), reason_text(code)),
-          {{"MQTT_TOPIC", s.topic.text()}, {"MQTT_REASON", std::to_string(code)}});
+      if (code == 0) return std::nullopt;
+      codes.emplace_back(requests[i].places.size(), code);
     }
   }
-  return true;
+  requests_.clear();  // all are answered
+  return codes;
 }
 
-mqtt::token_ptr Client::send_subscribe(std::uint32_t place, const SubscriptionPlan& plan) {
-  const SubscriptionConfig& s = plan.subscriptions()[place];
-  const int qos = broker_.subscription_identifiers ? s.qos : plan.covering_qos(place);
-  // Its number, as the context of the listener's call.
-  void* const context = reinterpret_cast<void*>(static_cast<std::uintptr_t>(place));
-  if (config_.version != MqttVersion::v5)
-    return paho_.subscribe(s.topic.text(), qos, context, answers_);
-  const mqtt::subscribe_options options(
-      s.no_local, s.retain_as_published,
-      static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
+mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const SubscriptionPlan& plan) {
+  const auto filters = std::make_shared<mqtt::string_collection>();
+  mqtt::iasync_client::qos_collection qos;
+  std::vector<mqtt::subscribe_options> options;
+  for (const std::uint32_t place : request.places) {
+    const SubscriptionConfig& s = plan.subscriptions()[place];
+    filters->push_back(s.topic.text());
+    // Without identifiers a filter stands for those that it covers as well.
+    qos.push_back(broker_.subscription_identifiers ? s.qos : plan.covering_qos(place));
+    if (mqtt5())
+      options.emplace_back(
+          s.no_local, s.retain_as_published,
+          static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
+  }
   mqtt::properties properties;
-  if (const std::uint32_t id = broker_.subscription_identifiers ? plan.identifier(place) : 0;
-      id != 0)
-    properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(id)});
-  return paho_.subscribe(s.topic.text(), qos, context, answers_, options, properties);
+  if (request.identifier != 0)
+    properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER,
+                    static_cast<std::int32_t>(request.identifier)});
+  return paho_.subscribe(filters, qos, &request, answers_, options, properties);
 }
 
-void Client::Answers::answer(const mqtt::token& token, bool refused) {
-  callbacks_.subscribed(
-      static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(token.get_user_context())),
-      refused);
+bool Client::unsubscribe(const std::vector<std::string>& filters,
+                         const KeepWaiting& keep_waiting) {
+  try {
+    const auto all = std::make_shared<mqtt::string_collection>();
+    for (const std::string& filter : filters) all->push_back(filter);
+    return wait_for(*paho_.unsubscribe(all), kSubscribeTimeout, keep_waiting);
+  } catch (const mqtt::exception& failure) {
+    // Refused is answered, too: the broker does not have it, or will not say.
+    return refusal_code(failure.get_reason_code(), failure.get_return_code()) != 0;
+  }
 }
 
-void Client::Answers::on_success(const mqtt::token& token) { answer(token, false); }
+void Client::Answers::on_success(const mqtt::token& token) {
+  const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
+  const std::vector<int> codes = granted(token, request.places.size());
+  for (std::size_t i = 0; i < request.places.size(); ++i)
+    callbacks_.subscribed(request.places[i], refusal_code(codes[i], 0) != 0);
+}
 
 void Client::Answers::on_failure(const mqtt::token& token) {
   // Otherwise the connection failed, and the broker has not said anything.
-  if (refusal_code(token.get_reason_code(), token.get_return_code()) != 0) answer(token, true);
+  if (refusal_code(token.get_reason_code(), token.get_return_code()) == 0) return;
+  const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
+  for (const std::uint32_t place : request.places) callbacks_.subscribed(place, true);
 }
 
 Client::BrokerLimits Client::limits_of(const mqtt::properties& connack) {
@@ -300,14 +357,13 @@ Client::BrokerLimits Client::limits_of(const mqtt::properties& connack) {
     limits.receive_maximum = mqtt::get<std::uint16_t>(connack, property::RECEIVE_MAXIMUM);
   if (connack.contains(property::MAXIMUM_QOS))
     limits.maximum_qos = mqtt::get<std::uint8_t>(connack, property::MAXIMUM_QOS);
-  if (connack.contains(property::RETAIN_AVAILABLE))
-    limits.retain_available = mqtt::get<std::uint8_t>(connack, property::RETAIN_AVAILABLE) != 0;
+  limits.retain_available = available(connack, property::RETAIN_AVAILABLE);
   if (connack.contains(property::MAXIMUM_PACKET_SIZE))
     limits.maximum_packet_size = mqtt::get<std::uint32_t>(connack, property::MAXIMUM_PACKET_SIZE);
-  // Without a word they are available.
-  const auto identifiers = property::SUBSCRIPTION_IDENTIFIERS_AVAILABLE;
   limits.subscription_identifiers =
-      !connack.contains(identifiers) || mqtt::get<std::uint8_t>(connack, identifiers) != 0;
+      available(connack, property::SUBSCRIPTION_IDENTIFIERS_AVAILABLE);
+  limits.wildcards = available(connack, property::WILDCARD_SUBSCRIPTION_AVAILABLE);
+  limits.shared_subscriptions = available(connack, property::SHARED_SUBSCRIPTION_AVAILABLE);
   return limits;
 }
 
@@ -334,7 +390,7 @@ std::string Client::cannot_publish(const Message& message, std::chrono::seconds 
 std::optional<int> Client::publish(const Message& message, std::uint64_t number,
                                    std::chrono::seconds waited, std::string& why) {
   mqtt::properties properties;
-  if (config_.version == MqttVersion::v5) {
+  if (mqtt5()) {
     for (const fastmqtt_property& p : message.properties()) add_property(p, waited, properties);
   } else if (!message.properties().empty() && !std::exchange(properties_lost_, true)) {
     log::warning("handlers publish with properties, which only MQTT 5 can carry: leaving them out");
@@ -365,6 +421,18 @@ void Client::Outcomes::on_failure(const mqtt::token& token) {
                        code == 0 ? std::nullopt : std::optional(code));
 }
 
+bool Client::announce(const Message& message, Duration timeout) {
+  try {
+    return paho_
+        .publish(std::string(message.topic()), message.payload().data(), message.payload().size(),
+                 std::min(message.qos(), broker_.maximum_qos),
+                 message.retain() && broker_.retain_available)
+        ->wait_for(timeout);
+  } catch (const mqtt::exception&) {
+    return false;  // not connected any more, or refused
+  }
+}
+
 void Client::disconnect() {
   // Held open past Paho's close: what is left unread at a close makes the kernel reset the
   // connection, and the broker, losing the DISCONNECT with it, would send the will.
@@ -380,7 +448,7 @@ bool Client::settled_connection() { return paho_.is_connected(); }
 
 void Client::on_message(const mqtt::message& message) noexcept {
   const bool qos2 = message.get_qos() == 2;
-  if (qos2 && config_.version != MqttVersion::v5) return;  // taken already, see PacketStore
+  if (qos2 && !mqtt5()) return;  // taken already, see PacketStore
   const bool taken = take(parts_of(message));
   if (qos2) store_.settle(taken);
 }

@@ -7,10 +7,13 @@
 #include <mqtt/async_client.h>
 
 #include <atomic>
+#include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "daemon/base/guarded.hpp"
@@ -18,14 +21,30 @@
 #include "daemon/config/config.hpp"
 #include "daemon/delivery/subscription_plan.hpp"
 #include "daemon/message/message.hpp"
+#include "daemon/session/login.hpp"
 #include "daemon/session/packet_store.hpp"
 #include "daemon/session/socket.hpp"
 
 namespace fastmqttd {
 
-// A reason code of MQTT 5.0 section 2.4, or a return code of MQTT 3.1.1 section 3.2.2.3, with its
-// name.
-std::string reason_text(int code);
+// What is connected to: an address, and the name that it has in the configuration.
+struct BrokerAddress {
+  std::string host;
+  Endpoint endpoint;
+};
+
+// Why an attempt to connect failed.
+struct ConnectFailure {
+  enum class Kind {
+    unreachable,    // no connection, or none that TLS would have
+    without_answer,  // the broker ended the connection instead of sending CONNACK
+    refused,        // it sent one that says no
+    given_up,       // waiting was: there is nothing to say
+  };
+  Kind kind = Kind::unreachable;
+  int code = 0;  // refused: see reason.hpp
+  std::string why;
+};
 
 class Client {
  public:
@@ -37,31 +56,58 @@ class Client {
     // What became of a message that was published: 0 it is there, else the reason code with which
     // the broker refused it, or nothing when the connection ended first.
     std::function<void(std::uint64_t number, std::optional<int> reason_code)> published;
-    // The connection ended; with the broker's words when it said why.
-    std::function<void(const std::string& why)> lost;
+    // The connection ended; with the broker's words and its reason code when it said why.
+    std::function<void(const std::string& why, int reason_code)> lost;
   };
+  // What CONNACK says (MQTT 5.0 section 3.2.2).
   struct Connected {
     bool session_present = false;
+    std::optional<std::chrono::seconds> keepalive;       // other than ours
+    std::optional<std::chrono::seconds> session_expiry;  // other than ours
   };
   // Whether to go on waiting.
   using KeepWaiting = std::function<bool()>;
 
   // `config` and `store` must outlive it; one client at a time on a store.
-  Client(const MqttConfig& config, const std::string& client_id, PacketStore& store,
-         Callbacks callbacks);
+  Client(const MqttConfig& config, MqttVersion version, const std::string& client_id,
+         PacketStore& store, Callbacks callbacks);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // One attempt at one address.  Nothing on failure; `why` says so, empty when waiting was given
-  // up.
-  std::optional<Connected> connect(const Endpoint& endpoint, const KeepWaiting& keep_waiting,
-                                   std::string& why);
+  MqttVersion version() const { return version_; }
+  // One attempt at one address.
+  std::variant<Connected, ConnectFailure> connect(const BrokerAddress& broker, const Login& login,
+                                                  std::chrono::seconds keepalive,
+                                                  const KeepWaiting& keep_waiting);
   // Whether the latest attempt was given up before Paho was done with it.
   bool connecting() const { return connecting_; }
-  // Subscribes to the plan, in its order.  Refusals are logged.  False when the connection did not
-  // last.
-  bool subscribe(const SubscriptionPlan& plan, const KeepWaiting& keep_waiting);
+
+  // What the broker takes, from its CONNACK (MQTT 5.0 section 3.2.2.3).
+  struct BrokerLimits {
+    std::size_t receive_maximum = 65535;
+    int maximum_qos = 2;
+    bool retain_available = true;
+    std::size_t maximum_packet_size = SIZE_MAX;
+    bool subscription_identifiers = false;
+    bool wildcards = true;
+    bool shared_subscriptions = true;
+  };
+  const BrokerLimits& broker() const { return broker_; }
+
+  // One SUBSCRIBE packet.
+  struct SubscribeRequest {
+    std::vector<std::uint32_t> places;  // of the plan
+    std::uint32_t identifier = 0;       // 0: none
+  };
+  // Sends them all and waits for the answers, a code of MQTT 5.0 section 3.9.3 for each place of
+  // each.  Nothing when the connection did not last.
+  std::optional<std::vector<std::vector<int>>> subscribe(
+      const std::vector<SubscribeRequest>& requests, const SubscriptionPlan& plan,
+      const KeepWaiting& keep_waiting);
+  // One UNSUBSCRIBE packet.  False when the connection did not last.
+  bool unsubscribe(const std::vector<std::string>& filters, const KeepWaiting& keep_waiting);
+
   // How many messages may be on their way at once.
   std::size_t window() const;
   // Why the broker of this connection cannot be given a message that has waited for so long; empty
@@ -72,6 +118,9 @@ class Client {
   // connection.
   std::optional<int> publish(const Message& message, std::uint64_t number,
                              std::chrono::seconds waited, std::string& why);
+  // Publishes and waits until the broker has it, for `timeout` at most: for words of the session
+  // itself.
+  bool announce(const Message& message, Duration timeout);
   // DISCONNECT, then close; bounded in time.
   void disconnect();
   // Returns once Paho has finished what it was doing; false when there is no connection.
@@ -90,7 +139,6 @@ class Client {
     void on_failure(const mqtt::token& token) override;
 
    private:
-    void answer(const mqtt::token& token, bool refused);
     const Callbacks& callbacks_;
   };
 
@@ -104,20 +152,15 @@ class Client {
    private:
     const Callbacks& callbacks_;
   };
-  // What the broker takes, from its CONNACK (MQTT 5.0 section 3.2.2.3).
-  struct BrokerLimits {
-    std::size_t receive_maximum = 65535;
-    int maximum_qos = 2;
-    bool retain_available = true;
-    std::size_t maximum_packet_size = SIZE_MAX;
-    bool subscription_identifiers = false;
-  };
   static BrokerLimits limits_of(const mqtt::properties& connack);
 
-  bool subscribe_to(const std::vector<std::uint32_t>& places, const SubscriptionPlan& plan,
-                    const KeepWaiting& keep_waiting, std::vector<bool>& refused);
-  mqtt::token_ptr send_subscribe(std::uint32_t place, const SubscriptionPlan& plan);
-  mqtt::connect_options connect_options(const Endpoint& endpoint) const;
+  bool mqtt5() const { return version_ == MqttVersion::v5; }
+  mqtt::token_ptr send_subscribe(SubscribeRequest& request, const SubscriptionPlan& plan);
+  mqtt::connect_options connect_options(const BrokerAddress& broker, const Login& login,
+                                        std::chrono::seconds keepalive);
+  Connected read_connack(const mqtt::connect_response& answer, std::chrono::seconds keepalive);
+  ConnectFailure failure_of(const mqtt::exception& failure, const BrokerAddress& broker,
+                            const Login& login) const;
   void on_message(const mqtt::message& message) noexcept;
   // Hands a message on; when it is not taken, refuses it.  Of QoS 1 and 2 none is taken after that.
   bool take(const Message::Parts& parts) noexcept;
@@ -128,10 +171,13 @@ class Client {
   std::vector<OwnSocket> new_sockets() const;
 
   const MqttConfig& config_;
+  const MqttVersion version_;
   const Callbacks callbacks_;
   Answers answers_;
   Outcomes outcomes_;
   PacketStore& store_;
+  mqtt::ssl_options tls_;  // of the latest attempt; Paho C++ 1.2.0 keeps pointers into it
+  std::deque<SubscribeRequest> requests_;  // the answers point at them
   std::atomic<bool> refused_{false};
   bool connecting_ = false;
   BrokerLimits broker_;

@@ -1,6 +1,9 @@
 #include "daemon/session/publisher.hpp"
 
+#include <utility>
 #include <vector>
+
+#include "daemon/session/reason.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -106,6 +109,13 @@ void Publisher::client_ended(const PacketStore& store) {
     state->connecting = state->ending = state->window_full = false;
   }
   give_back(unsent);
+}
+
+void Publisher::disinherit() {
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [packet_id, number] : std::exchange(state_.lock()->inherited, {}))
+    numbers.push_back(number);
+  give_back(numbers);
 }
 
 void Publisher::give_back(const std::vector<std::uint64_t>& numbers) {

@@ -42,6 +42,8 @@ class Publisher {
   // Around an attempt to connect: what goes in between went because the session is lost, or not.
   void connecting();
   void connected(bool session_present);
+  // What is inherited goes back to the outbox: the next client cannot have it.
+  void disinherit();
   // Around the end of a client: failures in between say nothing about the messages.
   void client_ends();
   void client_ended(const PacketStore& store);

@@ -1,5 +1,6 @@
 #include "daemon/session/session.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <random>
@@ -7,11 +8,18 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/events.hpp"
 #include "daemon/base/guarded.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/session/address_lookup.hpp"
 #include "daemon/session/backoff.hpp"
 #include "daemon/session/client.hpp"
+#include "daemon/session/kept_session.hpp"
+#include "daemon/session/login.hpp"
+#include "daemon/session/protocol_version.hpp"
 #include "daemon/session/publisher.hpp"
+#include "daemon/session/reason.hpp"
+#include "daemon/session/subscriber.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -26,28 +34,7 @@ constexpr auto kResolveLimit = 30s;
 constexpr auto kLasting = 10s;
 constexpr int kTooManyShortLived = 3;
 
-// A name lookup that may take its time, in a thread of its own that nobody has to wait for.
-struct Lookup {
-  struct Answer {
-    bool done = false;
-    std::vector<Endpoint> endpoints;
-    std::string why;
-  };
-  Guarded<Answer> answer;
-  std::condition_variable answered;
-};
-
-std::shared_ptr<Lookup> look_up(const std::string& host, std::uint16_t port) {
-  auto lookup = std::make_shared<Lookup>();
-  std::thread([lookup, host, port] {
-    Lookup::Answer found;
-    found.endpoints = resolve(host, port, found.why);
-    found.done = true;
-    *lookup->answer.lock() = std::move(found);
-    lookup->answered.notify_one();
-  }).detach();
-  return lookup;
-}
+constexpr auto kGoodbye = 1s;
 
 }  // namespace
 
@@ -59,6 +46,11 @@ class Session::Owner {
         client_id_(std::move(client_id)),
         dispatcher_(dispatcher),
         attention_(std::move(attention)),
+        version_(config.version, config.version_fallback),
+        keepalive_(config.keepalive),
+        kept_(state_directory(), client_id_, !config.clean_session),
+        subscriber_(dispatcher.plan(), kept_,
+                    [&dispatcher](std::uint32_t place) { dispatcher.set_refused(place, true); }),
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }) {
     dispatcher_.outbox().on_more([this] { more_to_send(); });
     state_.lock()->shown.broker = config.host.front().value() + ":" + std::to_string(config.port);
@@ -71,6 +63,14 @@ class Session::Owner {
   }
 
   void start() {
+    if (config_.ssl && !config_.ssl->verify)
+      log::warning(
+          "mqtt.ssl.verify is false: whoever answers is taken for the broker, and gets the "
+          "password; give mqtt.ssl.ca_file instead");
+    if (!config_.clean_session && config_.session_expiry_interval == 0s)
+      log::warning(
+          "mqtt.session_expiry_interval is 0: the broker keeps nothing for us while the connection "
+          "is down");
     thread_ = std::thread([this] { run(); });
   }
 
@@ -94,10 +94,14 @@ class Session::Owner {
   }
 
  private:
+  struct Loss {
+    std::string why;
+    int reason_code = 0;  // of the broker's DISCONNECT
+  };
   struct State {
     SessionState shown;
     bool stopping = false;
-    std::optional<std::string> lost;  // why the connection ended, when it has
+    std::optional<Loss> lost;  // why the connection ended, when it has
     bool more_to_send = false;
     TimePoint last_step = Clock::now();
   };
@@ -107,27 +111,59 @@ class Session::Owner {
       std::string why;
       if (connect(why)) {
         const TimePoint connected = Clock::now();
+        failures_ = 0;
         set_phase(Phase::connected);
-        why = serve();
+        const Loss loss = serve();
         if (stopping()) break;
         if (client_->refused()) {
           wait_until_drained();
           continue;
         }
-        judge(Clock::now() - connected);
-        log::write(log::Level::warning, "connection to " + broker_ + " lost: " + why,
-                   {{"MQTT_BROKER", broker_}});
+        judge(loss, Clock::now() - connected);
+        why = loss.why;
         end_client();
+      } else if (!stopping() && ++failures_ == config_.reconnect_retries) {
+        give_up(why);
+        break;
       }
       if (!stopping()) pause(why);
     }
-    if (client_) client_->disconnect();  // without it the broker would send the will
+    say_goodbye();
     end_client();
     set_phase(Phase::stopped);
   }
 
-  // A connection that lasted starts the pauses anew.
-  void judge(Clock::duration lasted) {
+  void say_goodbye() {
+    if (!client_) return;
+    if (config_.status_topic) announce(kOffline, kGoodbye);
+    client_->disconnect();  // without it the broker would send the will
+  }
+
+  void give_up(const std::string& why) {
+    log::write(log::Level::error,
+               fmt::format("giving up after {} attempts to connect in a row "
+                           "(mqtt.reconnect_retries): {}",
+                           failures_, why),
+               {{"MQTT_BROKER", broker_}});
+    state_.lock()->shown.gave_up = true;
+  }
+
+  // A connection that lasted starts the pauses anew; not so one that another client took from us,
+  // for then both would go on taking it from each other.
+  void judge(const Loss& loss, Clock::duration lasted) {
+    const int code = loss.reason_code;
+    std::string text = "connection to " + broker_ + " lost: " + loss.why;
+    if (code == reason::kSessionTakenOver)
+      text += ": another client, or another daemon, uses the client_id " + client_id_ +
+              ": give each one its own";
+    std::vector<log::Field> fields{{"MESSAGE_ID", event::kConnectionLost},
+                                   {"MQTT_BROKER", broker_}};
+    const std::string number = std::to_string(code);
+    if (code != 0) fields.push_back({"MQTT_REASON", number});
+    log::write(log::Level::warning, text, fields);
+
+    for_good_ = refuses_for_good(code);
+    if (code == reason::kSessionTakenOver) return;
     if (lasted >= kLasting) {
       backoff_.reset();
       short_lived_ = 0;
@@ -139,66 +175,210 @@ class Session::Owner {
     }
   }
 
-  // Tries every host and every address of it, in order.
+  // Tries every host and every address of it, in order.  False when none will do: `why` is what the
+  // last one met.
   bool connect(std::string& why) {
     set_phase(Phase::connecting);
+    for_good_ = true;
     for (const Text& host : config_.host) {
       broker_ = host.value() + ":" + std::to_string(config_.port);
       state_.lock()->shown.broker = broker_;
-      for (const Endpoint& endpoint : addresses_of(host.value(), why)) {
-        if (stopping()) return false;
-        if (connect_to(endpoint, why)) return true;
-      }
+      ConnectFailure failure;
+      if (connect_to(host.value(), failure)) return true;
       if (stopping()) return false;
-      log::write(log::Level::warning, "cannot connect to " + broker_ + ": " + why,
-                 {{"MQTT_BROKER", broker_}});
+      const bool refused = failure.kind == ConnectFailure::Kind::refused;
+      for_good_ = for_good_ && refused && refuses_for_good(failure.code);
+      why = refused ? "refused: " + failure.why : failure.why;
+      log_failure(failure);
     }
     return false;
   }
 
+  void log_failure(const ConnectFailure& failure) const {
+    if (failure.kind != ConnectFailure::Kind::refused) {
+      log::write(log::Level::warning,
+                 fmt::format("cannot connect to {}: {}", broker_, failure.why),
+                 {{"MQTT_BROKER", broker_}});
+      return;
+    }
+    const bool for_good = refuses_for_good(failure.code);
+    log::write(for_good ? log::Level::error : log::Level::warning,
+               fmt::format("{} refuses the connection: {}", broker_, failure.why),
+               {{"MESSAGE_ID", event::kConnectionRefused},
+                {"MQTT_BROKER", broker_},
+                {"MQTT_REASON", std::to_string(failure.code)}});
+  }
+
+  bool connect_to(const std::string& host, ConnectFailure& failure) {
+    for (const Endpoint& endpoint : addresses_of(host, failure.why))
+      if (stopping() || connect_to(BrokerAddress{host, endpoint}, failure)) return !stopping();
+    return false;
+  }
+
   std::vector<Endpoint> addresses_of(const std::string& host, std::string& why) {
-    const auto lookup = look_up(host, config_.port);
+    AddressLookup lookup(host, config_.port);
     const TimePoint deadline = Clock::now() + kResolveLimit;
     while (keep_going() && Clock::now() < deadline) {
-      auto answer = lookup->answer.lock();
-      if (!answer->done) answer.wait_until(lookup->answered, Clock::now() + kStep);
-      if (!answer->done) continue;
+      const AddressLookup::Answer* answer = lookup.wait_until(Clock::now() + kStep);
+      if (!answer) continue;
       why = "cannot find the address of '" + host + "': " + answer->why;
-      return std::move(answer->endpoints);
+      return answer->endpoints;
     }
     why = "cannot find the address of '" + host + "': no answer from the resolver";
     return {};
   }
 
-  bool connect_to(const Endpoint& endpoint, std::string& why) {
-    if (!client_) make_client();
-    state_.lock()->lost.reset();
-    publisher_.connecting();
-    const auto connected = client_->connect(
-        endpoint, [this] { return keep_going(); }, why);
-    if (!connected) {
-      // An attempt that is still going on must not meet the next one.
-      if (client_->connecting()) end_client();
-      return false;
+  // As often as it takes to agree on the version and the keepalive.
+  bool connect_to(const BrokerAddress& address, ConnectFailure& failure) {
+    while (!stopping()) {
+      const std::optional<Client::Connected> connected = attempt(address, failure);
+      if (!connected) {
+        if (!fall_back(failure)) return false;
+        continue;
+      }
+      version_.answered();
+      log_downgrade();
+      if (take_keepalive(*connected)) continue;
+      return begin(*connected, failure);
     }
-    log::write(
-        log::Level::info,
-        fmt::format("connected to {} as {}, MQTT {}, {}", broker_, client_id_, version_text(),
-                    connected->session_present ? "session kept" : "new session"),
-        {{"MQTT_BROKER", broker_}});
-    publisher_.connected(connected->session_present);
-    // A session that was there when this process last subscribed still has its subscriptions.
-    if (subscribed_ && connected->session_present) return true;
-    subscribed_ = client_->subscribe(dispatcher_.plan(), [this] { return keep_going_connected(); });
-    if (subscribed_ || client_->refused()) return true;
-    client_->disconnect();
-    end_client();
-    why = "the connection did not last until everything was subscribed";
     return false;
   }
 
+  std::optional<Client::Connected> attempt(const BrokerAddress& address, ConnectFailure& failure) {
+    Login login;
+    try {
+      login = fresh_login(config_);
+      if (login.tls)
+        if (const auto problem = problem_of(*login.tls))
+          throw std::runtime_error("mqtt.ssl." + problem->key + ": " + problem->what);
+    } catch (const std::runtime_error& error) {
+      failure = {ConnectFailure::Kind::unreachable, 0, error.what()};
+      return std::nullopt;
+    }
+    make_client();
+    state_.lock()->lost.reset();
+    publisher_.connecting();
+    auto outcome = client_->connect(address, login, keepalive_, [this] { return keep_going(); });
+    if (const auto* connected = std::get_if<Client::Connected>(&outcome)) return *connected;
+    failure = std::get<ConnectFailure>(std::move(outcome));
+    // An attempt that is still going on must not meet the next one.
+    if (client_->connecting()) end_client();
+    return std::nullopt;
+  }
+
+  // Whether another version of MQTT is to be tried at once.
+  bool fall_back(const ConnectFailure& failure) {
+    using Kind = ConnectFailure::Kind;
+    bool again = false;
+    switch (failure.kind) {
+      case Kind::unreachable: version_.unreachable(); break;
+      case Kind::without_answer: again = version_.ended_without_a_word(); break;
+      case Kind::refused:
+        if (failure.code == reason::kOldVersion || failure.code == reason::kUnsupportedVersion) {
+          again = version_.refused();
+        } else {
+          version_.answered();
+          log_downgrade();
+        }
+        break;
+      case Kind::given_up: break;
+    }
+    if (again) log::info("{}: {}: trying MQTT {}", broker_, failure.why, version_text());
+    return again;
+  }
+
+  void log_downgrade() {
+    if (version_.next() == config_.version || std::exchange(downgrade_logged_, true)) return;
+    log::write(log::Level::warning,
+               fmt::format("{} does not speak MQTT 5: using MQTT {} until the next start; set "
+                           "mqtt.version to it to save the attempts, or mqtt.version_fallback: "
+                           "false to do without",
+                           broker_, version_text()),
+               {{"MESSAGE_ID", event::kDowngraded}, {"MQTT_BROKER", broker_}});
+  }
+
+  // [MQTT-3.1.2-21]: the broker's word is what counts.  Paho does not heed it, so that a connection
+  // is to be made with it from the beginning.  A longer one than ours does no harm.
+  bool take_keepalive(const Client::Connected& connected) {
+    if (!connected.keepalive || *connected.keepalive == 0s) return false;
+    if (keepalive_ != 0s && *connected.keepalive > keepalive_) return false;
+    keepalive_ = *connected.keepalive;
+    log::info("{} wants a keepalive of {} s: connecting again with it", broker_,
+              keepalive_.count());
+    client_->disconnect();
+    end_client();
+    return true;
+  }
+
+  // What is to be done on a new connection before it serves.
+  bool begin(const Client::Connected& connected, ConnectFailure& failure) {
+    log::write(
+        log::Level::info,
+        fmt::format("connected to {} as {}, MQTT {}, {}", broker_, client_id_, version_text(),
+                    connected.session_present ? "session kept" : "new session"),
+        {{"MESSAGE_ID", event::kConnected}, {"MQTT_BROKER", broker_}});
+    look_at_session(connected);
+    publisher_.connected(connected.session_present);
+    // A session that was there when this process last subscribed still has its subscriptions.
+    if (!subscribed_ || !connected.session_present) {
+      subscribed_ = subscriber_.subscribe(*client_, [this] { return keep_going_connected(); });
+      if (!subscribed_ && !client_->refused()) {
+        client_->disconnect();
+        end_client();
+        failure = {ConnectFailure::Kind::unreachable, 0,
+                   "the connection did not last until everything was subscribed"};
+        return false;
+      }
+    }
+    if (config_.status_topic) announce(kOnline, 0s);
+    return true;
+  }
+
+  void look_at_session(const Client::Connected& connected) {
+    if (!connected.session_present) {
+      if (kept_.known() && !config_.clean_session)
+        log::write(log::Level::warning,
+                   fmt::format("{} has lost our session, and the messages that it had queued: "
+                               "subscribing anew",
+                               broker_),
+                   {{"MESSAGE_ID", event::kSessionLost}, {"MQTT_BROKER", broker_}});
+      kept_.forget();
+    }
+    if (connected.session_expiry && !std::exchange(expiry_logged_, true))
+      log::warning("{} keeps the session for {} after a lost connection only, whatever "
+                   "mqtt.session_expiry_interval says",
+                   broker_, format_duration(*connected.session_expiry));
+    if (client_->version() != MqttVersion::v5) warn_of_mqtt5_keys();
+  }
+
+  // Those that are configured and cannot be had.
+  void warn_of_mqtt5_keys() {
+    if (std::exchange(keys_logged_, true)) return;
+    std::string keys;
+    const auto add = [&keys](bool set, std::string_view key) {
+      if (set) keys += (keys.empty() ? "" : ", ") + std::string(key);
+    };
+    add(config_.will_delay_interval > 0s, "will_delay_interval");
+    add(config_.session_expiry_interval && !config_.clean_session, "session_expiry_interval");
+    add(config_.receive_maximum.has_value(), "receive_maximum");
+    const auto& subscriptions = dispatcher_.plan().subscriptions();
+    const auto any = [&](auto option) { return std::ranges::any_of(subscriptions, option); };
+    using S = SubscriptionConfig;
+    add(any([](const S& s) { return s.no_local; }), "no_local");
+    add(any([](const S& s) { return s.retain_as_published; }), "retain_as_published");
+    add(any([](const S& s) { return s.retain_handling_options != 0; }), "retain_handling_options");
+    if (!keys.empty())
+      log::warning("these keys have no effect with MQTT {}: {}", version_text(), keys);
+  }
+
+  bool announce(const char* status, Duration timeout) {
+    const std::string topic = config_.status_topic->value();
+    return client_->announce(
+        Message({.topic = topic, .payload = status, .qos = 1, .retain = true}), timeout);
+  }
+
   // Until the connection ends or is to end; says why.
-  std::string serve() {
+  Loss serve() {
     more_to_send();  // what has waited for the connection
     auto state = state_.lock();
     while (!state->stopping && !state->lost) {
@@ -211,10 +391,10 @@ class Session::Owner {
         state.wait_until(changed_, Clock::now() + kOwnerLimit / 3);
       }
     }
-    std::string why = state->lost.value_or("");
+    Loss loss = state->lost.value_or(Loss());
     state.unlock();
     client_->settled_connection();  // Paho has closed its side when this returns
-    return why;
+    return loss;
   }
 
   // Any thread.
@@ -240,7 +420,7 @@ class Session::Owner {
 
   void pause(const std::string& why) {
     const double random = std::uniform_real_distribution<>(0, 1)(random_);
-    const Duration length = backoff_.next(random);
+    const Duration length = for_good_ ? backoff_.longest(random) : backoff_.next(random);
     set_phase(Phase::waiting, why);
     log::info("next attempt in {}", format_roughly(length));
     const TimePoint end = Clock::now() + length;
@@ -258,9 +438,18 @@ class Session::Owner {
     publisher_.client_ended(store_);
   }
 
+  // One of the version that is up.
   void make_client() {
+    if (client_ && client_->version() == version_.next()) return;
+    if (version_.next() != made_for_) {
+      end_client();
+      publisher_.disinherit();
+      store_.forget();
+      subscribed_ = false;
+      made_for_ = version_.next();
+    }
     client_ = std::make_unique<Client>(
-        config_, client_id_, store_,
+        config_, version_.next(), client_id_, store_,
         Client::Callbacks{
             [this](const MessagePtr& message) {
               callback_began_ = Clock::now();
@@ -272,24 +461,18 @@ class Session::Owner {
             [this](std::uint64_t number, std::optional<int> reason_code) {
               publisher_.outcome(number, reason_code);
             },
-            [this](const std::string& why) {
+            [this](const std::string& why, int reason_code) {
               auto state = state_.lock();
               // The first one knows best.
               if (!state->lost)
-                state->lost = why.empty() ? "the broker closed it, or the network did" : why;
+                state->lost = Loss{
+                    why.empty() ? "the broker closed it, or the network did" : why, reason_code};
               state.unlock();
               changed_.notify_one();
             }});
   }
 
-  const char* version_text() const {
-    switch (config_.version) {
-      case MqttVersion::v3_1: return "3.1";
-      case MqttVersion::v3_1_1: return "3.1.1";
-      case MqttVersion::v5: break;
-    }
-    return "5";
-  }
+  const char* version_text() const { return fastmqttd::version_text(version_.next()); }
 
   bool stopping() { return state_.lock()->stopping; }
 
@@ -321,6 +504,16 @@ class Session::Owner {
   std::string broker_;       // of the attempt or connection at hand; the owner's own
   bool subscribed_ = false;  // by this process, on the session at the broker
   int short_lived_ = 0;      // connections in a row
+  std::uint32_t failures_ = 0;  // attempts in a row; each is at all hosts
+  bool for_good_ = false;       // the broker will go on refusing
+  ProtocolVersion version_;
+  MqttVersion made_for_{version_.next()};  // what the records of the store are of
+  std::chrono::seconds keepalive_;
+  bool downgrade_logged_ = false;
+  bool expiry_logged_ = false;
+  bool keys_logged_ = false;
+  KeptSession kept_;
+  Subscriber subscriber_;
   Backoff backoff_{config_.reconnect_delay, config_.reconnect_delay_max};
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<TimePoint> callback_began_{TimePoint()};  // of Paho's thread; the epoch: none runs

@@ -29,6 +29,7 @@ struct SessionState {
   std::string broker;         // "host:port" as configured
   std::string reason;         // why it waits
   bool first_answer = false;  // the first attempt succeeded or failed
+  bool gave_up = false;       // stopped by itself, after mqtt.reconnect_retries
 };
 
 class Session {

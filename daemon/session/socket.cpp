@@ -1,6 +1,5 @@
 #include "daemon/session/socket.hpp"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -62,16 +61,18 @@ bool was_closed(int fd) {
 
 }  // namespace
 
+std::string Endpoint::host() const {
+  char host[NI_MAXHOST] = "?";
+  ::getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host, sizeof host, nullptr, 0,
+                NI_NUMERICHOST);
+  return host;
+}
+
 std::string Endpoint::text() const {
-  char host[INET6_ADDRSTRLEN] = "?";
-  if (address.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    ::inet_ntop(AF_INET, &v4.sin_addr, host, sizeof host);
-    return std::string(host) + ":" + std::to_string(ntohs(v4.sin_port));
-  }
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-  ::inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof host);
-  return "[" + std::string(host) + "]:" + std::to_string(ntohs(v6.sin6_port));
+  const bool v4 = address.ss_family == AF_INET;
+  const in_port_t port = v4 ? reinterpret_cast<const sockaddr_in&>(address).sin_port
+                            : reinterpret_cast<const sockaddr_in6&>(address).sin6_port;
+  return (v4 ? host() : "[" + host() + "]") + ":" + std::to_string(ntohs(port));
 }
 
 std::vector<Endpoint> resolve(const std::string& host, std::uint16_t port, std::string& why) {
@@ -96,19 +97,23 @@ std::vector<Endpoint> resolve(const std::string& host, std::uint16_t port, std::
   return endpoints;
 }
 
-std::string probe(const Endpoint& endpoint, Duration timeout) {
-  const UniqueFd fd(
-      ::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return std::strerror(errno);
+UniqueFd connect_to(const Endpoint& endpoint, Duration timeout, std::string& why) {
+  UniqueFd fd(::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const auto fails = [&why](int error) {
+    why = std::strerror(error);
+    return UniqueFd();
+  };
+  if (!fd) return fails(errno);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) == 0)
-    return {};
-  if (errno != EINPROGRESS) return std::strerror(errno);
+    return fd;
+  if (errno != EINPROGRESS) return fails(errno);
   pollfd poll{fd.get(), POLLOUT, 0};
-  if (::poll(&poll, 1, static_cast<int>(timeout.count())) != 1) return std::strerror(ETIMEDOUT);
+  if (::poll(&poll, 1, static_cast<int>(timeout.count())) != 1) return fails(ETIMEDOUT);
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error ? std::strerror(error) : std::string();
+  if (error) return fails(error);
+  return fd;
 }
 
 std::vector<OwnSocket> sockets_to(const Endpoint& endpoint) {

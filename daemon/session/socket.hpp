@@ -18,6 +18,7 @@ struct Endpoint {
   sockaddr_storage address{};
   socklen_t size = 0;
 
+  std::string host() const;  // "127.0.0.1", "::1"
   std::string text() const;  // "127.0.0.1:1883", "[::1]:1883"
   bool operator==(const Endpoint& other) const { return text() == other.text(); }
 };
@@ -26,9 +27,10 @@ struct Endpoint {
 // Empty on failure, and `why` says so.
 std::vector<Endpoint> resolve(const std::string& host, std::uint16_t port, std::string& why);
 
-// What connecting to the endpoint meets, as the system names it ("Connection refused"); empty when
-// it succeeds.  For the sake of a clear message after a failure that Paho reports without a reason.
-std::string probe(const Endpoint& endpoint, Duration timeout);
+// A connection of our own, not blocking; none on failure, and `why` is what it met, as the system
+// names it ("Connection refused").  For the sake of a clear message after a failure that Paho
+// reports without a reason.
+UniqueFd connect_to(const Endpoint& endpoint, Duration timeout, std::string& why);
 
 // A socket of this process, by descriptor and inode: a descriptor alone may be used again.
 struct OwnSocket {

@@ -1,0 +1,16 @@
+// The MESSAGE_IDs of lines that stand for an event (systemd.journal-fields(7), journalctl --catalog).
+// An id never changes its meaning and is never used again.
+#pragma once
+
+#include <string_view>
+
+namespace fastmqttd::event {
+
+inline constexpr std::string_view kConnected = "2a5a680dcc7c4bac9282f9d9448f2680";
+inline constexpr std::string_view kConnectionLost = "7ba21c2aea2248d2866b5898e1a950c5";
+inline constexpr std::string_view kConnectionRefused = "9913428f6b2c47539c253b4055bec1f4";
+inline constexpr std::string_view kSessionLost = "4f08906ead5245f6b12293dcbe8789e6";
+inline constexpr std::string_view kDowngraded = "5279e39b672547d184770c5527901e19";
+inline constexpr std::string_view kSubscriptionRefused = "de71ae0071a944d7a924a970ebd95886";
+
+}  // namespace fastmqttd::event

@@ -1,0 +1,170 @@
+#include "daemon/session/subscriber.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "daemon/base/events.hpp"
+#include "daemon/base/log.hpp"
+#include "daemon/session/reason.hpp"
+
+namespace fastmqttd {
+namespace {
+
+// Some brokers take no more filters than this in one packet.
+constexpr std::size_t kFiltersInPacket = 8;
+// SUBSCRIBE packets that wait for their answer at once.
+constexpr std::size_t kPacketsOnWay = 64;
+// The fixed header, the packet identifier, and the properties with an identifier.
+constexpr std::size_t kPacketOverhead = 5 + 2 + 6;
+// Of a filter: its length before it, its options behind it.
+constexpr std::size_t kFilterOverhead = 3;
+
+}  // namespace
+
+Subscriber::Subscriber(const SubscriptionPlan& plan, KeptSession& kept, NotAsked not_asked)
+    : plan_(plan), kept_(kept), not_asked_(std::move(not_asked)) {}
+
+bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiting) {
+  refused_.assign(plan_.subscriptions().size(), false);
+  active_.clear();
+  const std::set<std::string> before = kept_.filters();
+  if (client.broker().subscription_identifiers) {
+    std::vector<std::uint32_t> all(refused_.size());
+    std::iota(all.begin(), all.end(), 0u);
+    if (!subscribe_to(all, client, keep_waiting)) return false;
+  } else {
+    // What a refused subscription was to cover is subscribed for itself.
+    std::set<std::uint32_t> done;
+    for (;;) {
+      std::vector<std::uint32_t> places = plan_.uncovered(refused_);
+      std::erase_if(places, [&](std::uint32_t place) { return !done.insert(place).second; });
+      if (places.empty()) break;
+      if (!subscribe_to(places, client, keep_waiting)) return false;
+    }
+  }
+  std::set<std::string> left = before;
+  for (const std::string& filter : active_) left.erase(filter);
+  if (!unsubscribe(left, client, keep_waiting)) return false;
+  kept_.remember(active_);
+  return true;
+}
+
+bool Subscriber::subscribe_to(const std::vector<std::uint32_t>& places, Client& client,
+                              const Client::KeepWaiting& keep_waiting) {
+  const std::vector<Client::SubscribeRequest> requests = packets(places, client);
+  // Before the broker knows of them: should we end in between, they are not forgotten.
+  std::set<std::string> known = kept_.filters();
+  for (const auto& request : requests)
+    for (const std::uint32_t place : request.places)
+      known.insert(plan_.subscriptions()[place].topic.text());
+  kept_.remember(known);
+
+  for (std::size_t first = 0; first < requests.size(); first += kPacketsOnWay) {
+    const auto begin = requests.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto end = begin + static_cast<std::ptrdiff_t>(
+                                 std::min(kPacketsOnWay, requests.size() - first));
+    const std::vector<Client::SubscribeRequest> batch(begin, end);
+    const auto codes = client.subscribe(batch, plan_, keep_waiting);
+    if (!codes) return false;
+    for (std::size_t i = 0; i < batch.size(); ++i)
+      for (std::size_t j = 0; j < batch[i].places.size(); ++j)
+        judge(batch[i].places[j], (*codes)[i][j]);
+  }
+  return true;
+}
+
+// An identifier belongs to a packet, so each filter with one has a packet of its own.
+std::vector<Client::SubscribeRequest> Subscriber::packets(const std::vector<std::uint32_t>& places,
+                                                          const Client& client) {
+  std::vector<Client::SubscribeRequest> requests;
+  std::size_t bytes = 0;
+  for (const std::uint32_t place : places) {
+    int code = 0;
+    if (const std::string why = cannot_subscribe(place, client, code); !why.empty()) {
+      not_asked_(place);
+      refuse(place, code, why);
+      continue;
+    }
+    const std::uint32_t identifier =
+        client.broker().subscription_identifiers ? plan_.identifier(place) : 0;
+    const std::size_t size = plan_.subscriptions()[place].topic.text().size() + kFilterOverhead;
+    const bool joins = !requests.empty() && identifier == 0 && requests.back().identifier == 0 &&
+                       requests.back().places.size() < kFiltersInPacket &&
+                       bytes + size <= client.broker().maximum_packet_size;
+    if (!joins) {
+      requests.push_back({{}, identifier});
+      bytes = kPacketOverhead;
+    }
+    requests.back().places.push_back(place);
+    bytes += size;
+  }
+  return requests;
+}
+
+std::string Subscriber::cannot_subscribe(std::uint32_t place, const Client& client,
+                                         int& code) const {
+  const TopicFilter& topic = plan_.subscriptions()[place].topic;
+  const Client::BrokerLimits& broker = client.broker();
+  if (topic.shared() && !broker.shared_subscriptions) {
+    code = reason::kNoSharedSubscriptions;
+    return "it has no shared subscriptions";
+  }
+  if (topic.pattern().find_first_of("+#") != std::string_view::npos && !broker.wildcards) {
+    code = reason::kNoWildcards;
+    return "it takes no wildcards";
+  }
+  if (topic.text().size() + kFilterOverhead + kPacketOverhead > broker.maximum_packet_size) {
+    code = reason::kPacketTooLarge;
+    return fmt::format("it takes packets of {} bytes at most", broker.maximum_packet_size);
+  }
+  return {};
+}
+
+void Subscriber::judge(std::uint32_t place, int code) {
+  const SubscriptionConfig& s = plan_.subscriptions()[place];
+  if (code >= reason::kUnspecified)
+    return refuse(place, code, reason_text(code) + ": check its access rules");
+  active_.insert(s.topic.text());
+  if (code < s.qos)
+    log::write(log::Level::warning,
+               fmt::format("the broker grants {} only QoS {} instead of {}",
+                           log::shown_topic(s.topic.text()), code, s.qos),
+               {{"MQTT_TOPIC", s.topic.text()}, {"MQTT_QOS", std::to_string(code)}});
+}
+
+void Subscriber::refuse(std::uint32_t place, int code, const std::string& why) {
+  refused_[place] = true;
+  const std::string& filter = plan_.subscriptions()[place].topic.text();
+  log::write(log::Level::error,
+             fmt::format("the broker refuses the subscription to {}: {}", log::shown_topic(filter),
+                         why),
+             {{"MESSAGE_ID", event::kSubscriptionRefused},
+              {"MQTT_TOPIC", filter},
+              {"MQTT_REASON", std::to_string(code)}});
+}
+
+bool Subscriber::unsubscribe(const std::set<std::string>& filters, Client& client,
+                             const Client::KeepWaiting& keep_waiting) {
+  std::vector<std::string> packet;
+  std::size_t bytes = kPacketOverhead;
+  const auto send = [&] {
+    const bool lasted = packet.empty() || client.unsubscribe(packet, keep_waiting);
+    packet.clear();
+    bytes = kPacketOverhead;
+    return lasted;
+  };
+  for (const std::string& filter : filters) {
+    log::info("unsubscribing {}: no handler wants it any more", log::shown_topic(filter));
+    const std::size_t size = filter.size() + kFilterOverhead;
+    const bool full = packet.size() == kFiltersInPacket ||
+                      bytes + size > client.broker().maximum_packet_size;
+    if (full && !send()) return false;
+    packet.push_back(filter);
+    bytes += size;
+  }
+  return send();
+}
+
+}  // namespace fastmqttd
