@@ -65,13 +65,13 @@ void Supervisor::become_ready() {
 void Supervisor::look() {
   const SessionState session = session_.state();
   if (session.first_answer) become_ready();
-  if (stopping_ && !closed_ && session.phase == Phase::stopped) {
-    closed_ = true;
-    dispatcher_.close();
-  }
   if (session.gave_up && !stopping_) {
     exit_status_ = static_cast<int>(ExitStatus::unavailable);
     begin_stop();
+  }
+  if (stopping_ && !closed_ && session.phase == Phase::stopped) {
+    closed_ = true;
+    dispatcher_.close();
   }
   if (closed_ && dispatcher_.finished()) loop_.finish(exit_status_);
   report_losses();

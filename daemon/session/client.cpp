@@ -22,6 +22,7 @@ constexpr auto kPahoSlack = 5s;
 constexpr auto kSubscribeTimeout = 30s;
 constexpr auto kDisconnectTimeout = 2s;
 constexpr auto kPoll = 20ms;
+constexpr std::uint32_t kNever = 0xFFFFFFFF;  // of a session expiry interval
 constexpr auto kProbe = 1s;
 // In Paho's text when the connection ended before CONNACK.
 constexpr std::string_view kEndedBeforeConnack = "completion failure";
@@ -78,10 +79,9 @@ bool available(const mqtt::properties& connack, mqtt::property::code what) {
   return !connack.contains(what) || mqtt::get<std::uint8_t>(connack, what) != 0;
 }
 
-// Without one a session ends with the connection; all ones: never (MQTT 5.0 section 3.1.2.11.2).
+// Without one a session ends with the connection (MQTT 5.0 section 3.1.2.11.2).
 std::uint32_t session_expiry(const MqttConfig& config) {
   if (config.clean_session) return 0;
-  constexpr std::uint32_t kNever = 0xFFFFFFFF;
   const auto& expiry = config.session_expiry_interval;
   return expiry ? static_cast<std::uint32_t>(expiry->count()) : kNever;
 }
@@ -110,6 +110,15 @@ std::vector<int> granted(const mqtt::token& token, std::size_t filters) {
   return codes;
 }
 
+// A number of seconds as Paho has to be given it.  Paho C before 1.3.13 writes four bytes by
+// arithmetic on signed numbers: all ones would go out as 00 00 00 ff, four minutes instead of never.
+// The number for never is one that it makes ff ff ff ff of; a later Paho writes it as it stands, 136
+// years.  Others are cut at 68 years.
+std::int32_t four_bytes(std::uint32_t seconds) {
+  if (seconds == kNever) return -0x01010101;
+  return static_cast<std::int32_t>(std::min<std::uint32_t>(seconds, 0x7FFFFFFF));
+}
+
 // Names for the properties of an outgoing PUBLISH; none other gets this far.
 void add_property(const fastmqtt_property& p, std::chrono::seconds waited,
                   mqtt::properties& properties) {
@@ -120,8 +129,7 @@ void add_property(const fastmqtt_property& p, std::chrono::seconds waited,
       properties.add({code, static_cast<std::uint8_t>(p.number)});
       break;
     case FASTMQTT_MESSAGE_EXPIRY_INTERVAL:  // what is left of it
-      properties.add(
-          {code, static_cast<std::int32_t>(p.number - static_cast<std::uint32_t>(waited.count()))});
+      properties.add({code, four_bytes(p.number - static_cast<std::uint32_t>(waited.count()))});
       break;
     case FASTMQTT_USER_PROPERTY: properties.add({code, text(p.name), text(p.value)}); break;
     default: properties.add({code, text(p.value)});
@@ -176,7 +184,7 @@ mqtt::connect_options Client::connect_options(const BrokerAddress& broker, const
   if (mqtt5()) {
     options.set_clean_start(config_.clean_session);
     mqtt::properties properties{
-        {mqtt::property::SESSION_EXPIRY_INTERVAL, static_cast<std::int32_t>(session_expiry(config_))}};
+        {mqtt::property::SESSION_EXPIRY_INTERVAL, four_bytes(session_expiry(config_))}};
     if (config_.receive_maximum)
       properties.add({mqtt::property::RECEIVE_MAXIMUM, *config_.receive_maximum});
     options.set_properties(properties);
@@ -192,7 +200,7 @@ mqtt::connect_options Client::connect_options(const BrokerAddress& broker, const
   if (const auto& will = login.will) {
     mqtt::properties properties;
     if (mqtt5() && will->delay > 0)
-      properties.add({mqtt::property::WILL_DELAY_INTERVAL, static_cast<std::int32_t>(will->delay)});
+      properties.add({mqtt::property::WILL_DELAY_INTERVAL, four_bytes(will->delay)});
     options.set_will(
         mqtt::will_options(will->topic, will->payload, will->qos, will->retain, properties));
   }
@@ -304,24 +312,30 @@ std::optional<std::vector<std::vector<int>>> Client::subscribe(
 }
 
 mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const SubscriptionPlan& plan) {
-  const auto filters = std::make_shared<mqtt::string_collection>();
-  mqtt::iasync_client::qos_collection qos;
-  std::vector<mqtt::subscribe_options> options;
-  for (const std::uint32_t place : request.places) {
-    const SubscriptionConfig& s = plan.subscriptions()[place];
-    filters->push_back(s.topic.text());
-    // Without identifiers a filter stands for those that it covers as well.
-    qos.push_back(broker_.subscription_identifiers ? s.qos : plan.covering_qos(place));
-    if (mqtt5())
-      options.emplace_back(
-          s.no_local, s.retain_as_published,
-          static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
+  // Without identifiers a filter stands for those that it covers as well.
+  const auto qos = [&](std::uint32_t place) {
+    return broker_.subscription_identifiers ? plan.subscriptions()[place].qos
+                                            : plan.covering_qos(place);
+  };
+  if (!mqtt5()) {
+    const auto filters = std::make_shared<mqtt::string_collection>();
+    mqtt::iasync_client::qos_collection qos_of_filters;
+    for (const std::uint32_t place : request.places) {
+      filters->push_back(plan.subscriptions()[place].topic.text());
+      qos_of_filters.push_back(qos(place));
+    }
+    return paho_.subscribe(filters, qos_of_filters, &request, answers_);
   }
+  const std::uint32_t place = request.places.front();
+  const SubscriptionConfig& s = plan.subscriptions()[place];
+  const mqtt::subscribe_options options(
+      s.no_local, s.retain_as_published,
+      static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
   mqtt::properties properties;
   if (request.identifier != 0)
     properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER,
                     static_cast<std::int32_t>(request.identifier)});
-  return paho_.subscribe(filters, qos, &request, answers_, options, properties);
+  return paho_.subscribe(s.topic.text(), qos(place), &request, answers_, options, properties);
 }
 
 bool Client::unsubscribe(const std::vector<std::string>& filters,

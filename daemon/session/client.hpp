@@ -95,7 +95,7 @@ class Client {
   };
   const BrokerLimits& broker() const { return broker_; }
 
-  // One SUBSCRIBE packet.
+  // One SUBSCRIBE packet; with MQTT 5 for one place only.
   struct SubscribeRequest {
     std::vector<std::uint32_t> places;  // of the plan
     std::uint32_t identifier = 0;       // 0: none

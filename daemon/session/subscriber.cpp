@@ -75,11 +75,11 @@ bool Subscriber::subscribe_to(const std::vector<std::uint32_t>& places, Client& 
   return true;
 }
 
-// An identifier belongs to a packet, so each filter with one has a packet of its own.
+// With MQTT 5 each filter has a packet of its own: an identifier belongs to a packet, and Paho C++
+// 1.2.0 crashes over the options of several.
 std::vector<Client::SubscribeRequest> Subscriber::packets(const std::vector<std::uint32_t>& places,
                                                           const Client& client) {
   std::vector<Client::SubscribeRequest> requests;
-  std::size_t bytes = 0;
   for (const std::uint32_t place : places) {
     int code = 0;
     if (const std::string why = cannot_subscribe(place, client, code); !why.empty()) {
@@ -89,16 +89,10 @@ std::vector<Client::SubscribeRequest> Subscriber::packets(const std::vector<std:
     }
     const std::uint32_t identifier =
         client.broker().subscription_identifiers ? plan_.identifier(place) : 0;
-    const std::size_t size = plan_.subscriptions()[place].topic.text().size() + kFilterOverhead;
-    const bool joins = !requests.empty() && identifier == 0 && requests.back().identifier == 0 &&
-                       requests.back().places.size() < kFiltersInPacket &&
-                       bytes + size <= client.broker().maximum_packet_size;
-    if (!joins) {
-      requests.push_back({{}, identifier});
-      bytes = kPacketOverhead;
-    }
+    const bool joins = client.version() != MqttVersion::v5 && !requests.empty() &&
+                       requests.back().places.size() < kFiltersInPacket;
+    if (!joins) requests.push_back({{}, identifier});
     requests.back().places.push_back(place);
-    bytes += size;
   }
   return requests;
 }

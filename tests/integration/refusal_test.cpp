@@ -1,0 +1,291 @@
+// Brokers that refuse, fall silent, or send away: which version is spoken then, when it is tried
+// again, and what the operator reads.
+#include "tests/integration/integration_test.hpp"
+#include "tests/support/wire.hpp"
+
+namespace fastmqttd::testing {
+namespace {
+
+using namespace std::string_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class Refusal : public IntegrationTest {
+ protected:
+  void start_with(std::vector<std::string> answers, const std::string& mqtt = "") {
+    fake_ = std::make_unique<ScriptedBroker>(std::move(answers));
+    configure(recorder("all", "a/#"), fake_->key() + mqtt);
+    daemon_.start();
+  }
+
+  // The protocol levels of the CONNECTs, in order.
+  std::vector<int> versions() const {
+    std::vector<int> levels;
+    for (const std::string& packet : fake_->sent(kConnect)) levels.push_back(packet[8]);
+    return levels;
+  }
+
+  static std::string ok5(std::string_view properties = "") {
+    return ScriptedBroker::connack5(0, properties);
+  }
+  static std::string ok3() { return ScriptedBroker::connack3(0); }
+
+  std::unique_ptr<ScriptedBroker> fake_;
+};
+
+TEST_F(Refusal, ByAReturnCodeOfMqtt311FallsBack) {
+  start_with({ScriptedBroker::connack3(1), ok3()});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_THAT(versions(), ElementsAre(5, 4));
+  await_log("does not speak MQTT 5: using MQTT 3.1.1 until the next start");
+  await_log("connected to .*, MQTT 3.1.1");
+}
+
+TEST_F(Refusal, ByAReasonCodeFallsBack) {
+  start_with({ScriptedBroker::connack5(0x84), ok3()});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_THAT(versions(), ElementsAre(5, 4));
+}
+
+TEST_F(Refusal, ByTwoEndsWithoutAWordFallsBack) {
+  start_with({"", "", ok3()});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_THAT(versions(), ElementsAre(5, 5, 4));
+  await_log("does not speak MQTT 5");
+}
+
+TEST_F(Refusal, IsRememberedForTheRunAndForgottenAtTheNext) {
+  start_with({ScriptedBroker::connack5(0x84), ok3()});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  fake_->cut();
+  ASSERT_TRUE(fake_->wait_for(kConnect, 3));
+  EXPECT_THAT(versions(), ElementsAre(5, 4, 4));
+  ASSERT_TRUE(fake_->wait_for(kSubscribe, 2));
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  daemon_.start();
+  ASSERT_TRUE(fake_->wait_for(kConnect, 4));
+  EXPECT_EQ(versions().at(3), 5);
+}
+
+TEST_F(Refusal, FallbackCanBeForbidden) {
+  start_with({ScriptedBroker::connack5(0x84)}, "  version_fallback: false\n");
+  ASSERT_TRUE(fake_->wait_for(kConnect, 3));
+  EXPECT_THAT(versions(), ::testing::Each(5));
+  await_log("refuses the connection: .*0x84.*: set mqtt.version");
+}
+
+// A proxy without a broker behind it ends every connection, too.
+TEST_F(Refusal, SilenceToBothVersionsIsNoReasonToStayWithTheOlder) {
+  start_with({"", "", "", ok5()});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_THAT(versions(), ElementsAre(5, 5, 4, 5));
+  EXPECT_FALSE(daemon_.logged("does not speak MQTT 5"));
+}
+
+// Nor is that of a broker which has spoken it: it is being restarted.
+TEST_F(Refusal, SilenceOfABrokerThatSpokeMqtt5IsNoReason) {
+  start_with({ok5(), "", "", "", ok5()});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  fake_->cut();
+  ASSERT_TRUE(fake_->wait_for(kSubscribe, 2));
+  EXPECT_THAT(versions(), ElementsAre(5, 5, 5, 5, 5));
+}
+
+struct Code {
+  const char* name;
+  std::string answer;
+  bool for_good;
+  const char* text;
+  const char* version = "5";
+};
+class RefusedBy : public Refusal, public ::testing::WithParamInterface<Code> {};
+INSTANTIATE_TEST_SUITE_P(
+    Codes, RefusedBy,
+    ::testing::Values(
+        Code{"BadCredentials", ScriptedBroker::connack5(0x86), true,
+             "0x86.*check mqtt.username, mqtt.password"},
+        Code{"NotAuthorized", ScriptedBroker::connack5(0x87), true, "0x87"},
+        Code{"ClientId", ScriptedBroker::connack5(0x85), true, "0x85.*set another mqtt.client_id"},
+        Code{"Banned", ScriptedBroker::connack5(0x8A), true, "0x8a"},
+        Code{"ServerMoved", ScriptedBroker::connack5(0x9D), true, "server moved .0x9d.*mqtt.host"},
+        Code{"UseAnotherServer", ScriptedBroker::connack5(0x9C), false,
+             "use another server .0x9c.*mqtt.host"},
+        Code{"Busy", ScriptedBroker::connack5(0x89), false, "0x89"},
+        Code{"Unavailable", ScriptedBroker::connack5(0x88), false, "0x88"},
+        Code{"OldClientId", ScriptedBroker::connack3(2), true, "client identifier rejected", "4"},
+        Code{"OldUnavailable", ScriptedBroker::connack3(3), false, "server unavailable", "4"},
+        Code{"OldBadCredentials", ScriptedBroker::connack3(4), true, "bad user name", "4"},
+        Code{"OldNotAuthorized", ScriptedBroker::connack3(5), true, "not authorized", "4"}),
+    [](const auto& code) { return code.param.name; });
+
+// What passes by itself is tried again after the first pause, what does not after the longest.
+TEST_P(RefusedBy, IsTriedAgainInItsTime) {
+  start_with({GetParam().answer}, "  version: "s + GetParam().version +
+                                      "\n  reconnect_delay: 100ms\n  reconnect_delay_max: 10m\n");
+  await_log("refuses the connection: .*"s + GetParam().text);
+  if (GetParam().for_good) {
+    await_log("next attempt in (8|9|10|[4-6][0-9][0-9]).*m?");
+    EXPECT_FALSE(daemon_.logged("next attempt in [0-9]+ms"));
+    EXPECT_EQ(fake_->sent(kConnect).size(), 1u);
+  } else {
+    ASSERT_TRUE(fake_->wait_for(kConnect, 3));
+  }
+  ASSERT_EQ(daemon_.stop(5s), Exit{});
+}
+
+TEST_F(Refusal, GivesUpAfterSoManyAttempts) {
+  start_with({ScriptedBroker::connack5(0x88)}, "  reconnect_retries: 3\n");
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 69});
+  EXPECT_EQ(fake_->sent(kConnect).size(), 3u);
+  await_log("giving up after 3 attempts to connect in a row .mqtt.reconnect_retries.");
+}
+
+TEST_F(Refusal, GivesUpOnABrokerThatIsNotThere) {
+  configure(recorder("all", "a/#"), "  reconnect_retries: 2\n");
+  daemon_.start();
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 69});
+}
+
+TEST_F(Refusal, OnlyAttemptsInARowCount) {
+  const std::string no = ScriptedBroker::connack5(0x88);
+  start_with({no, ok5(), no, ok5(), no, no}, "  reconnect_retries: 2\n");
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  fake_->cut();
+  ASSERT_TRUE(fake_->wait_for(kSubscribe, 2));
+  EXPECT_TRUE(daemon_.process().running());
+  fake_->cut();
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 69});
+  EXPECT_EQ(fake_->sent(kConnect).size(), 6u);
+}
+
+TEST_F(Refusal, TakenOverIsExplainedAndDoesNotFight) {
+  // Each connection is taken over, however long it lasted.
+  start_with({ok5()}, "  reconnect_delay: 100ms\n  reconnect_delay_max: 10m\n");
+  for (std::size_t i = 1; i <= 4; ++i) {
+    ASSERT_TRUE(fake_->wait_for(kSubscribe, i));
+    fake_->send("\xe0\x01\x8e"s);
+    ASSERT_TRUE(eventually([&] {
+      const std::string log = daemon_.log();
+      std::size_t times = 0;
+      for (std::size_t at = 0; (at = log.find("next attempt in", at)) != log.npos; ++at) ++times;
+      return times >= i;
+    }));
+  }
+  await_log("lost: the broker disconnected: .*0x8e.*another client, or another daemon, uses the "
+            "client_id");
+  await_log("next attempt in [6-8][0-9][0-9]ms");
+}
+
+TEST_F(Refusal, DisconnectNamesReasonAndServer) {
+  start_with({ok5()});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  // Use another server; Reason String, Server Reference.
+  const std::string properties = "\x1f" + wire_text("moving house") + "\x1c" + wire_text("b.example");
+  fake_->send(wire_packet(0xE0, "\x9c" + std::string(1, static_cast<char>(properties.size())) +
+                                    properties));
+  await_log("the broker disconnected: use another server .0x9c.: moving house: it names the server "
+            "b.example");
+}
+
+TEST_F(Refusal, ShorterKeepaliveOfTheBrokerIsTaken) {
+  start_with({ok5("\x13\x00\x01"s)}, "  keepalive: 60\n");
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  const auto connects = fake_->sent(kConnect);
+  ASSERT_EQ(connects.size(), 2u);
+  EXPECT_EQ(hex(connects[0].substr(10, 2)), "00 3c");
+  EXPECT_EQ(hex(connects[1].substr(10, 2)), "00 01");
+  // In order, and it does what it says.
+  EXPECT_EQ(fake_->sent(kDisconnect).size(), 1u);
+  ASSERT_TRUE(fake_->wait_for(kPingreq, 2));
+}
+
+TEST_F(Refusal, LongerKeepaliveOfTheBrokerIsNoReasonToConnectAgain) {
+  start_with({ok5("\x13\x00\x64"s)}, "  keepalive: 60\n");
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_EQ(fake_->sent(kConnect).size(), 1u);
+}
+
+TEST_F(Refusal, ShorterExpiryOfTheBrokerIsSaid) {
+  start_with({ok5("\x11\x00\x00\x0e\x10"s)});
+  await_log("keeps the session for 1h after a lost connection only");
+}
+
+TEST_F(Refusal, StopsAtOnceWhileTheBrokerSaysNothing) {
+  fake_ = std::make_unique<ScriptedBroker>(std::vector<std::string>{ok5()});
+  broker_.start();
+  broker_.pause();
+  configure(recorder("all", "a/#"), "  connect_timeout: 10m\n");
+  daemon_.start();
+  await_log("connecting to");
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(daemon_.stop(10s), Exit{});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  broker_.resume();
+}
+
+// ---- what is subscribed ------------------------------------------------------------------------
+
+TEST_F(Refusal, OfOneSubscriptionLeavesTheOthers) {
+  fake_ = std::make_unique<ScriptedBroker>(std::vector<std::string>{ok5()});
+  fake_->react(kSubscribe, [](const WirePacket& packet) {
+    const std::string id = packet.bytes.substr(2, 2);
+    const bool bad = packet.bytes.find("bad") != std::string::npos;
+    const bool less = packet.bytes.find("less") != std::string::npos;
+    return wire_packet(0x90, id + "\0"s + (bad ? "\x87" : less ? std::string(1, '\0') : "\x02"));
+  });
+  configure(recorder("all", "{topic: bad/#, qos: 2}, {topic: less/#, qos: 2}, {topic: a/#, qos: 2}"),
+            fake_->key());
+  daemon_.start_ready();
+  await_log("the broker refuses the subscription to bad/#: .*0x87");
+  await_log("the broker grants less/# only QoS 0 instead of 2");
+  EXPECT_FALSE(daemon_.logged("(refuses|grants).* a/#"));
+  const std::string publish = wire_packet(0x30, wire_text("a/b") + "\0hello"s);
+  fake_->send(publish);
+  await_payload("all", "hello");
+}
+
+TEST_F(Refusal, WhatTheBrokerDoesNotHaveIsNotAskedFor) {
+  // No wildcards, no shared subscriptions, packets of 40 bytes at most.
+  start_with({ok5("\x28\x00\x2a\x00\x27\x00\x00\x00\x28"s)});
+  ASSERT_EQ(daemon_.wait_ready(), true);
+  await_log("refuses the subscription to a/#: it takes no wildcards");
+  EXPECT_TRUE(fake_->sent(kSubscribe).empty());
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  configure(recorder("all", "$share/g/x, long/" + std::string(40, 'x') + ", a/b"), fake_->key());
+  daemon_.start();
+  await_log("refuses the subscription to .share/g/x: it has no shared");
+  await_log("refuses the subscription to long/x+: it takes packets of 40 bytes at most");
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_EQ(fake_->sent(kSubscribe).size(), 1u);
+}
+
+TEST_F(Refusal, FiltersShareThePacketsOfOlderVersions) {
+  std::string filters;
+  for (int i = 0; i < 20; ++i) filters += (i > 0 ? ", f/" : "f/") + std::to_string(i);
+  fake_ = std::make_unique<ScriptedBroker>(std::vector<std::string>{ok3()});
+  configure(recorder("all", filters), fake_->key() + "  version: 3.1.1\n");
+  daemon_.start_ready();
+  EXPECT_EQ(fake_->sent(kSubscribe).size(), 3u);  // eight at most, as some brokers want it
+}
+
+TEST_F(Refusal, ABrokerWithoutIdentifiersIsSubscribedAll) {
+  fake_ = std::make_unique<ScriptedBroker>(std::vector<std::string>{ok5("\x29\x00"s)});
+  configure(recorder("all", "{topic: f/1, no_local: true}, f/2, f/3"), fake_->key());
+  daemon_.start_ready();
+  const auto packets = fake_->sent(kSubscribe);
+  ASSERT_EQ(packets.size(), 3u);
+  for (const std::string& packet : packets)
+    EXPECT_EQ(hex(packet.substr(4, 1)), "00") << "it has properties";
+}
+
+TEST_F(Refusal, KeysThatNeedMqtt5AreNamed) {
+  start_with({ok3()},
+             "  version: 3.1.1\n  receive_maximum: 10\n  session_expiry_interval: 1h\n"
+             "  will_message_topic: w\n  will_delay_interval: 5\n");
+  await_log("no effect with MQTT 3.1.1: will_delay_interval, session_expiry_interval, "
+            "receive_maximum");
+}
+
+}  // namespace
+}  // namespace fastmqttd::testing

@@ -1,0 +1,175 @@
+// What the daemon says, byte by byte, where the standard matters.
+#include "tests/integration/integration_test.hpp"
+#include "tests/support/wire.hpp"
+
+namespace fastmqttd::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Not;
+
+class Wire : public IntegrationTest {
+ protected:
+  void SetUp() override {
+    broker_.start();
+    relay_ = std::make_unique<Relay>(broker_.port());
+  }
+
+  // With the relay between daemon and broker.
+  void start_relayed(const std::string& handlers, const std::string& mqtt = "") {
+    configure(handlers, relay_->key() + mqtt);
+    daemon_.start_ready();
+    ASSERT_TRUE(relay_->wait_for(kSuback, 1, false));
+  }
+
+  std::string sent_hex(PacketType type, std::size_t which = 0) const {
+    const auto packets = relay_->sent(type);
+    return packets.size() > which ? hex(packets[which]) : "none";
+  }
+
+  std::unique_ptr<Relay> relay_;
+};
+
+constexpr char kNever[] = {0x11, '\xff', '\xff', '\xff', '\xff'};
+const std::string kNeverExpires(kNever, sizeof kNever);
+
+std::string connect(std::string_view protocol, unsigned char level, unsigned char flags,
+                    std::uint16_t keepalive, std::string_view rest) {
+  std::string body = wire_text(protocol);
+  body += static_cast<char>(level);
+  body += static_cast<char>(flags);
+  body += static_cast<char>(keepalive >> 8);
+  body += static_cast<char>(keepalive & 0xFF);
+  return wire_packet(0x10, body.append(rest));
+}
+
+// The length of properties, then themselves.
+std::string properties(std::string_view bytes) {
+  return std::string(1, static_cast<char>(bytes.size())).append(bytes);
+}
+
+TEST_F(Wire, ConnectOfMqtt5) {
+  start_relayed(recorder("all", "a/#"), "  keepalive: 300\n");
+  EXPECT_EQ(sent_hex(kConnect), hex(connect("MQTT", 5, 0x00, 300,
+                                            properties(kNeverExpires) +
+                                                wire_text(daemon_.client_id()))));
+}
+
+TEST_F(Wire, ConnectWithEverythingOfMqtt5) {
+  start_relayed(recorder("all", "a/#"),
+                "  keepalive: 17\n  username: joe\n  password: sesame\n"
+                "  session_expiry_interval: 1h\n  receive_maximum: 258\n"
+                "  will_message_topic: w/t\n  will_message_payload: gone\n"
+                "  will_message_qos: 2\n  will_message_retain: true\n  will_delay_interval: 30\n");
+  using namespace std::string_literals;
+  // User name, password, will retain, QoS 2, will; no clean start.
+  EXPECT_EQ(sent_hex(kConnect),
+            hex(connect("MQTT", 5, 0xF4, 17,
+                        properties("\x11\0\0\x0e\x10\x21\x01\x02"s) +
+                            wire_text(daemon_.client_id()) + properties("\x18\0\0\0\x1e"s) +
+                            wire_text("w/t") + wire_text("gone") + wire_text("joe") +
+                            wire_text("sesame"))));
+}
+
+// The will goes without a delay, too: the property is what is left out.
+TEST_F(Wire, WillWithoutDelay) {
+  start_relayed(recorder("all", "a/#"),
+                "  keepalive: 0\n  will_message_topic: w\n  will_message_payload: x\n");
+  EXPECT_EQ(sent_hex(kConnect),
+            hex(connect("MQTT", 5, 0x04, 0,
+                        properties(kNeverExpires) + wire_text(daemon_.client_id()) +
+                            properties("") + wire_text("w") + wire_text("x"))));
+}
+
+TEST_F(Wire, CleanSessionOfMqtt5Ends) {
+  using namespace std::string_literals;
+  start_relayed(recorder("all", "a/#"), "  keepalive: 60\n  clean_session: true\n");
+  EXPECT_EQ(sent_hex(kConnect),
+            hex(connect("MQTT", 5, 0x02, 60,
+                        properties("\x11\0\0\0\0"s) + wire_text(daemon_.client_id()))));
+}
+
+TEST_F(Wire, ConnectOfMqtt311) {
+  start_relayed(recorder("all", "a/#"),
+                "  version: 3.1.1\n  keepalive: 60\n  username: joe\n  password: sesame\n"
+                "  will_message_topic: w\n  will_message_payload: x\n  will_message_qos: 1\n");
+  EXPECT_EQ(sent_hex(kConnect),
+            hex(connect("MQTT", 4, 0xCC, 60,
+                        wire_text(daemon_.client_id()) + wire_text("w") + wire_text("x") +
+                            wire_text("joe") + wire_text("sesame"))));
+}
+
+TEST_F(Wire, ConnectOfMqtt31) {
+  start_relayed(recorder("all", "a/#"),
+                "  version: 3.1\n  keepalive: 60\n  clean_session: true\n");
+  EXPECT_EQ(sent_hex(kConnect),
+            hex(connect("MQIsdp", 3, 0x02, 60, wire_text(daemon_.client_id()))));
+}
+
+TEST_F(Wire, SubscribeOfMqtt5SaysEveryOption) {
+  start_relayed(recorder("all",
+                         "{topic: a/b, qos: 2, no_local: true, retain_as_published: true, "
+                         "retain_handling_options: 2, subscription_identifier: 7}"));
+  const std::string packet = relay_->sent(kSubscribe).at(0);
+  ASSERT_GE(packet.size(), 4u);
+  const std::string packet_id = packet.substr(2, 2);
+  EXPECT_EQ(hex(packet),
+            hex(wire_packet(0x82, packet_id + properties("\x0b\x07") + wire_text("a/b") + "\x2e")));
+}
+
+TEST_F(Wire, SubscribeOfMqtt311) {
+  start_relayed(recorder("all", "{topic: a/b, qos: 2}"), "  version: 3.1.1\n");
+  const std::string packet = relay_->sent(kSubscribe).at(0);
+  EXPECT_EQ(hex(packet), hex(wire_packet(0x82, packet.substr(2, 2) + wire_text("a/b") + "\x02")));
+}
+
+// A disconnect as asked: no will, and the session goes on as CONNECT said.
+TEST_F(Wire, StopSaysDisconnect) {
+  start_relayed(recorder("all", "a/#"));
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  ASSERT_TRUE(relay_->wait_for(kDisconnect));
+  EXPECT_EQ(sent_hex(kDisconnect), "e0 02 00 00");
+}
+
+class WireByVersion : public Wire, public ::testing::WithParamInterface<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Versions, WireByVersion, ::testing::Values("5", "3.1.1"), version_name);
+
+TEST_P(WireByVersion, AcknowledgesByTheStandard) {
+  start_relayed(recorder("all", "{topic: a/#, qos: 2}"), "  version: " + GetParam() + "\n");
+  publish(broker_, "a/1", "one", {.qos = 1});
+  publish(broker_, "a/2", "two", {.qos = 2});
+  ASSERT_TRUE(relay_->wait_for(kPuback));
+  ASSERT_TRUE(relay_->wait_for(kPubcomp));
+  EXPECT_EQ(sent_hex(kPuback), "40 02 00 01");
+  EXPECT_EQ(sent_hex(kPubrec), "50 02 00 02");
+  EXPECT_EQ(sent_hex(kPubcomp), "70 02 00 02");
+}
+
+// The status: born after it has subscribed, retained; gone by the will, or by its own word.
+TEST_P(WireByVersion, StatusIsBornRetained) {
+  start_relayed(recorder("all", "a/#"), "  status_topic: st/me\n  version: " + GetParam() + "\n");
+  ASSERT_TRUE(relay_->wait_for(kPublish));
+  const bool five = GetParam() == "5";
+  const std::string packet = relay_->sent(kPublish).at(0);
+  const std::string packet_id = packet.substr(2 + 2 + 5, 2);
+  EXPECT_EQ(hex(packet), hex(wire_packet(0x33, wire_text("st/me") + packet_id +
+                                                   (five ? properties("") : "") + "online")));
+  EXPECT_THAT(relay_->sent(kConnect).at(0),
+              ::testing::HasSubstr(wire_text("st/me") + wire_text("offline")));
+}
+
+// Nagle's algorithm would hold the acknowledgement of the second message back until the broker
+// acknowledges the first one's bytes, 40 ms later.
+TEST_P(WireByVersion, AcknowledgementsLeaveAtOnce) {
+  start_relayed(recorder("all", "{topic: a/#, qos: 2}"), "  version: " + GetParam() + "\n");
+  constexpr int kMessages = 100;
+  const auto begin = std::chrono::steady_clock::now();
+  publish_all(broker_, "a/b", numbers(kMessages), {.qos = 2});
+  ASSERT_TRUE(relay_->wait_for(kPubcomp, kMessages));
+  // With it they take 40 ms each.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, kMessages * 20ms);
+}
+
+}  // namespace
+}  // namespace fastmqttd::testing
