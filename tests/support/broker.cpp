@@ -34,8 +34,14 @@ void Broker::add_user(const std::string& name, const std::string& password) {
   has_users_ = true;
 }
 
+void Broker::use_tls(const Certificate& certificate, const std::filesystem::path& client_ca) {
+  tls_ = "certfile " + certificate.cert.string() + "\nkeyfile " + certificate.key.string() + "\n";
+  if (!client_ca.empty())
+    tls_ += "cafile " + client_ca.string() + "\nrequire_certificate true\n";
+}
+
 void Broker::write_config() const {
-  std::string text = "listener " + std::to_string(port()) + " 127.0.0.1\n";
+  std::string text = "listener " + std::to_string(port()) + " 127.0.0.1\n" + tls_;
   text += "persistence true\npersistence_location " + directory_.path().string() + "/\n";
   text += "max_queued_messages 0\nset_tcp_nodelay true\nlog_dest stderr\nlog_type all\n";
   text += has_users_ ? "allow_anonymous false\npassword_file " + (directory_ / "passwords").string()

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/support/certificates.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/port.hpp"
 #include "tests/support/process.hpp"
@@ -21,6 +22,9 @@ class Broker {
   Broker();
 
   void add_user(const std::string& name, const std::string& password);
+  // Speaks TLS with this certificate from the next start on; with `client_ca`, a file, only to
+  // clients that show a certificate of that authority.
+  void use_tls(const Certificate& certificate, const std::filesystem::path& client_ca = {});
   // A line of mosquitto.conf(5), before the start.
   void add_setting(const std::string& line) { settings_ += line + "\n"; }
   // A file in the broker's own directory.
@@ -58,6 +62,7 @@ class Broker {
   bool port_is_known_ = false;
   bool has_users_ = false;
   std::string settings_;
+  std::string tls_;
   std::unique_ptr<Process> process_;
 };
 
