@@ -1,6 +1,6 @@
 // A handler that writes down every message it answers, and answers as its options say:
-//     file        appends a line a message: topic, QoS, retain, DUP, attempt, payload in hex, with
-//                 tabs between; default: $RECORDER_FILE
+//     file        appends a line a message: topic, QoS, retain, DUP, attempt, payload in hex,
+//                 subscription identifiers, with tabs between; default: $RECORDER_FILE
 //     answer      ok, retry, reject, retry:N or reject:N (attempts 1 to N, then ok), or pending
 //     (ok,
 //                 given later through complete())
@@ -113,6 +113,10 @@ class Recorder {
       line += "0123456789abcdef"[static_cast<unsigned char>(byte) >> 4];
       line += "0123456789abcdef"[static_cast<unsigned char>(byte) & 15];
     }
+    line += '\t';
+    for (size_t i = 0; i < message.property_count; ++i)
+      if (message.properties[i].id == FASTMQTT_SUBSCRIPTION_IDENTIFIER)
+        line += std::to_string(message.properties[i].number) + " ";
     line += '\n';
     const int fd = open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     // One write: a reader never sees a part of a line.

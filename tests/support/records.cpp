@@ -18,13 +18,14 @@ Records read_records(const std::filesystem::path& file) {
   Records records;
   for (const std::string& line : lines_of(read_file(file))) {
     const std::vector<std::string> parts = split(line, '\t');
-    if (parts.size() != 6) throw std::runtime_error(file.string() + " has the line " + line);
+    if (parts.size() != 7) throw std::runtime_error(file.string() + " has the line " + line);
     records.push_back({.topic = parts[0],
                        .qos = std::stoi(parts[1]),
                        .retain = parts[2] == "1",
                        .dup = parts[3] == "1",
                        .attempt = std::stoi(parts[4]),
-                       .payload = from_hex(parts[5])});
+                       .payload = from_hex(parts[5]),
+                       .identifiers = parts[6]});
   }
   return records;
 }

@@ -16,6 +16,7 @@ struct Record {
   bool dup = false;
   int attempt = 0;
   std::string payload;
+  std::string identifiers;  // "7 9 "
 };
 std::ostream& operator<<(std::ostream& out, const Record& record);
 
