@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "tests/integration/integration_test.hpp"
+#include "tests/support/certificates.hpp"
 
 namespace fastmqttd::testing {
 namespace {
@@ -181,19 +182,6 @@ TEST_P(VersionedSession, CleanSessionStartsAnew) {
   EXPECT_THAT(payloads(await_payload("all", "end")), ElementsAre("end"));
 }
 
-TEST_F(Session, FiltersNoLongerAskedForDeliverNothing) {
-  start(recorder("all", "old/#, a/#"), {"old/#", "a/#"});
-  ASSERT_EQ(daemon_.stop(), Exit{});
-  configure(recorder("all", "a/#, new/#"));
-  daemon_.start_ready();
-  await_subscriptions({"new/#"});
-  publish(broker_, "new/1", "new");
-  await_payload("all", "new");
-  publish(broker_, "old/1", "old");
-  publish(broker_, "a/1", "end");
-  EXPECT_THAT(payloads(await_payload("all", "end")), ElementsAre("new", "end"));
-}
-
 constexpr const char* kWill =
     "  will_message_topic: will/me\n  will_message_payload: gone\n  will_message_qos: 1\n";
 
@@ -295,6 +283,203 @@ TEST_F(Session, HostsAreTriedInOrder) {
   configure(recorder("all", "a/#"), "  host: [127.0.0.2, 127.0.0.1]\n");
   daemon_.start_ready();
   await_subscriptions({"a/#"});
+}
+
+// ---- credentials -------------------------------------------------------------------------------
+
+TEST_F(Session, CredentialsAreReadAtEachAttempt) {
+  broker_.add_user("joe", "open sesame");
+  broker_.start();
+  write_file(daemon_.file("user"), "joe\n");
+  write_file(daemon_.file("password"), "open barley\n");
+  configure(recorder("all", "a/#"), "  username: ${file:" + daemon_.file("user").string() +
+                                        "}\n  password: ${file:" +
+                                        daemon_.file("password").string() + "}\n");
+  daemon_.start_ready();
+  await_log("refuses the connection: not authori[sz]ed.*check mqtt.username");
+  write_file(daemon_.file("password"), "open sesame\n");
+  await_subscriptions({"a/#"});
+  EXPECT_THAT(daemon_.log(), Not(HasSubstr("barley")));
+  EXPECT_THAT(daemon_.log(), Not(HasSubstr("sesame")));
+}
+
+TEST_F(Session, CredentialsFromEveryPlace) {
+  broker_.add_user("joe-edge", "open sesame");
+  broker_.start();
+  std::filesystem::create_directory(daemon_.file("credentials"));
+  write_file(daemon_.file("credentials") / "fastmqttd_mqtt", "sesame\n");
+  daemon_.set_environment("CREDENTIALS_DIRECTORY=" + daemon_.file("credentials").string());
+  daemon_.set_environment("MQTT_USER=joe");
+  configure(recorder("all", "a/#"),
+            "  username: ${env:MQTT_USER}-edge\n  password: open ${credential:mqtt}\n");
+  daemon_.start_ready();
+  await_subscriptions({"a/#"});
+}
+
+TEST_F(Session, CredentialsThatAreGoneAreNamedAndWaitedFor) {
+  start(recorder("all", "a/#"), {"a/#"});
+  const std::filesystem::path file = daemon_.file("password");
+  write_file(file, "x");
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  configure(recorder("all", "a/#"),
+            "  username: joe\n  password: ${file:" + file.string() + "}\n");
+  daemon_.start_ready();
+  await_subscriptions({"a/#"}, 2);
+  std::filesystem::remove(file);
+  broker_.stop();
+  broker_.start();
+  await_log("cannot connect to .*: mqtt.password: .*" + file.string() + ".*No such file");
+  write_file(file, "x");
+  ASSERT_TRUE(broker_.wait_for_log("New client connected", 3));
+}
+
+// ---- status ------------------------------------------------------------------------------------
+
+class Status : public VersionedSession {
+ protected:
+  static constexpr const char* kKey = "  status_topic: status/me\n";
+  // What stands at the topic, retained.
+  std::string retained() const {
+    const Subscriber other(broker_, "status/me");
+    return other.wait_for("status/me").value_or("nothing");
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Versions, Status, ::testing::Values("5", "3.1.1"), version_name);
+
+TEST_P(Status, IsOnlineWhileConnected) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + kKey);
+  ASSERT_TRUE(broker_.wait_for_log("Received PUBLISH from " + daemon_.client_id()));
+  EXPECT_EQ(retained(), "online");
+}
+
+TEST_P(Status, IsOfflineAfterAKill) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + kKey);
+  ASSERT_TRUE(broker_.wait_for_log("Received PUBLISH from " + daemon_.client_id()));
+  daemon_.kill();
+  EXPECT_TRUE(eventually([&] { return retained() == "offline"; }));
+}
+
+TEST_P(Status, IsOfflineAfterAStop) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + kKey);
+  ASSERT_TRUE(broker_.wait_for_log("Received PUBLISH from " + daemon_.client_id()));
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  EXPECT_EQ(retained(), "offline");
+}
+
+TEST_P(Status, IsOnlineAgainAfterARestartOfTheBroker) {
+  start(recorder("all", "a/#"), {"a/#"}, version() + kKey);
+  const std::string published = "Received PUBLISH from " + daemon_.client_id();
+  ASSERT_TRUE(broker_.wait_for_log(published));
+  broker_.stop();
+  broker_.start();
+  ASSERT_TRUE(broker_.wait_for_log(published, 2));
+  EXPECT_EQ(retained(), "online");
+}
+
+// ---- what MQTT 5 has more ----------------------------------------------------------------------
+
+TEST_F(Session, DelayedWillIsNotSentForAShortAbsence) {
+  start(recorder("all", "a/#"), {"a/#"}, std::string(kWill) + "  will_delay_interval: 3600\n");
+  const Subscriber other(broker_, "will/#");
+  daemon_.kill();
+  ASSERT_TRUE(broker_.wait_for_log("Client " + daemon_.client_id() + " closed its connection"));
+  publish(broker_, "will/marker", "");
+  ASSERT_EQ(other.wait_for("will/marker"), "");
+  EXPECT_FALSE(other.has("will/me"));
+}
+
+TEST_F(Session, DelayedWillIsSentInTheEnd) {
+  start(recorder("all", "a/#"), {"a/#"}, std::string(kWill) + "  will_delay_interval: 1\n");
+  const Subscriber other(broker_, "will/#");
+  daemon_.kill();
+  EXPECT_EQ(other.wait_for("will/me"), "gone");
+}
+
+TEST_F(Session, WillOfAFile) {
+  write_file(daemon_.file("will"), "from a file\n");
+  start(recorder("all", "a/#"), {"a/#"},
+        "  will_message_topic: will/me\n  will_message_payload: ${file:" +
+            daemon_.file("will").string() + "}\n");
+  const Subscriber other(broker_, "will/#");
+  daemon_.kill();
+  EXPECT_EQ(other.wait_for("will/me"), "from a file");
+}
+
+TEST_F(Session, ExpiresWhenItIsTold) {
+  start(recorder("all", "a/#"), {"a/#"}, "  session_expiry_interval: 1s\n");
+  daemon_.kill();
+  publish(broker_, "a/b", "missed");
+  ASSERT_TRUE(broker_.wait_for_log("Expiring client " + daemon_.client_id()));
+  daemon_.start_ready();
+  await_log("has lost our session");
+  await_subscriptions({"a/#"}, 2);
+  publish(broker_, "a/b", "end");
+  EXPECT_THAT(payloads(await_payload("all", "end")), ElementsAre("end"));
+}
+
+// mosquitto 2.0.11 closes the connection without a word; for one that says it see refusal_test.cpp.
+TEST_P(VersionedSession, AnotherClientOfItsNameIsSuspected) {
+  start(recorder("all", "a/#"), {"a/#"}, version());
+  for (int i = 1; i <= 3; ++i) {
+    await_subscriptions({"a/#"}, i);
+    publish(broker_, "other", "", {.arguments = {"-i", daemon_.client_id()}});
+  }
+  await_log("does another client use the client_id " + daemon_.client_id() + " too");
+}
+
+// ---- names and time ----------------------------------------------------------------------------
+
+class SlowNames : public Session {
+ protected:
+  void slow_down(const std::string& seconds) {
+    daemon_.set_environment("LD_PRELOAD=" FASTMQTTD_TESTS_SLOW_RESOLVER);
+    daemon_.set_environment("ASAN_OPTIONS=verify_asan_link_order=0");
+    daemon_.set_environment("SLOW_RESOLVER_SECONDS=" + seconds);
+    daemon_.set_environment("SLOW_RESOLVER_LOG=" + daemon_.file("lookups").string());
+  }
+  std::vector<std::string> lookups() const { return lines_of(read_file(daemon_.file("lookups"))); }
+};
+
+TEST_F(SlowNames, DoNotHoldUpAStop) {
+  slow_down("600");
+  configure(recorder("all", "a/#"), "  host: localhost\n");
+  daemon_.start();
+  ASSERT_TRUE(eventually([&] { return !lookups().empty(); }));
+  EXPECT_EQ(daemon_.stop(10s), Exit{});
+}
+
+// The watchdog is fed, since somebody else does the waiting.
+TEST_F(SlowNames, DoNotHoldUpTheWatchdog) {
+  slow_down("600");
+  configure(recorder("all", "a/#"), "  host: localhost\n");
+  daemon_.set_environment("WATCHDOG_USEC=400000");
+  daemon_.start();
+  ASSERT_TRUE(eventually([&] { return !lookups().empty(); }));
+  EXPECT_TRUE(eventually([&] { return daemon_.notify().count("WATCHDOG=1") >= 5; }));
+}
+
+// With TLS the client library is given the name.  It would look it up once more, under its lock.
+TEST_F(SlowNames, AreLookedUpOnceWithTls) {
+  const CertificateAuthority ca("The test's authority");
+  broker_.use_tls(ca.issue({.name = "localhost", .alternatives = "DNS:localhost"}));
+  slow_down("1");
+  start(recorder("all", "a/#"), {"a/#"},
+        "  host: localhost\n  ssl: {ca_file: " + ca.file().string() + "}\n");
+  EXPECT_THAT(lookups(), ElementsAre("localhost"));
+}
+
+TEST_F(SlowNames, UnknownOnesAreSaid) {
+  configure(recorder("all", "a/#"), "  host: no.such.host.invalid\n");
+  daemon_.start();
+  await_log("cannot connect to no.such.host.invalid:.*: cannot find the address of "
+            "'no.such.host.invalid': ");
+}
+
+// Variables that are meant for other protocols, and that Paho would go by.
+TEST_P(VersionedSession, ProxiesOfTheEnvironmentAreNoneOfItsBusiness) {
+  for (const char* variable : {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"})
+    daemon_.set_environment(std::string(variable) + "=http://127.0.0.1:1");
+  start(recorder("all", "a/#"), {"a/#"}, version());
 }
 
 }  // namespace
