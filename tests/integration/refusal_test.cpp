@@ -224,6 +224,49 @@ TEST_F(Refusal, StopsAtOnceWhileTheBrokerSaysNothing) {
   broker_.resume();
 }
 
+// ---- a real broker without MQTT 5 --------------------------------------------------------------
+
+class Aedes : public IntegrationTest {
+ protected:
+  void start_aedes() {
+    broker_process_ = std::make_unique<Process>(
+        Command{.argv = {"node", FASTMQTTD_SOURCE_DIR "/tests/support/aedes/broker.js",
+                         std::to_string(port_.number())},
+                .environment = {"NODE_PATH=" FASTMQTTD_SOURCE_DIR "/build/aedes/node_modules"},
+                .output = daemon_.file("aedes"),
+                .errors = daemon_.file("aedes")});
+    ASSERT_TRUE(eventually([&] { return read_file(daemon_.file("aedes")) != ""; }));
+    ASSERT_EQ(read_file(daemon_.file("aedes")), "running\n");
+  }
+
+  Port port_;
+  std::unique_ptr<Process> broker_process_;
+};
+
+TEST_F(Aedes, IsSpokenToInItsVersion) {
+  if (!std::filesystem::exists(FASTMQTTD_SOURCE_DIR "/build/aedes/node_modules/aedes"))
+    GTEST_SKIP() << "aedes is not there: packaging/install-build-deps gets it from the npm registry";
+  ASSERT_NO_FATAL_FAILURE(start_aedes());
+  daemon_.add_plugin("actor");
+  configure(recorder("all", "out") + "  actor: {subscribe: [do], options: {to: out, qos: 2}}\n",
+            "  port: " + std::to_string(port_.number()) + "\n  status_topic: do\n");
+  daemon_.start_ready();
+  await_log("does not speak MQTT 5: using MQTT 3.1.1");
+  await_log("connected to .* MQTT 3.1.1");
+  const Finished sent = run({.argv = {"mosquitto_pub", "-p", std::to_string(port_.number()), "-t",
+                                      "do", "-q", "2", "-m", "echo there and back"}});
+  ASSERT_EQ(sent.exit, Exit{}) << sent.errors;
+  EXPECT_THAT(payloads(await_records("all", 1)), ElementsAre("there and back"));
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  // The next start asks for 5 again.
+  daemon_.start_ready();
+  EXPECT_TRUE(eventually([&] {
+    const std::string log = daemon_.log();
+    const std::size_t first = log.find("does not speak MQTT 5");
+    return log.find("does not speak MQTT 5", first + 1) != std::string::npos;
+  }));
+}
+
 // ---- what is subscribed ------------------------------------------------------------------------
 
 TEST_F(Refusal, OfOneSubscriptionLeavesTheOthers) {
