@@ -19,26 +19,42 @@ Config read_text(const TempFiles& files, const std::string& name, const std::str
 constexpr const char* kFull = R"(
 mqtt:
   host: [one, "${env:FASTMQTTD_TEST}", "::1"]
-  port: 8883
+  port: 8884
+  ssl:
+    ca_file: /ca.pem
+    ca_path: /certs
+    cert_file: /own.pem
+    key_file: /own.key
+    key_password: ${env:FASTMQTTD_TEST}
+    ciphers: AES128
+    min_version: 1.2
+    alpn: [mqtt, other]
+    verify: false
   keepalive: 2m
   username: "5"
   password: ${file:/etc/hostname}
   version: MQTTv311
+  version_fallback: false
   connect_timeout: 1500ms
+  reconnect_retries: 7
   reconnect_delay: 2
   reconnect_delay_max: 1h
   will_message_topic: state/$$${env:FASTMQTTD_TEST}
   will_message_payload: "a: \"b\" #\nc"
   will_message_qos: 2
   will_message_retain: true
+  will_delay_interval: 1m
   client_id: "~"
   clean_session: true
+  session_expiry_interval: 90
+  optimistic_acknowledgement: true
+  receive_maximum: 9
 handlers:
   zeta:
     plugin: log
     subscribe:
       - {topic: "a/#", qos: 2, no_local: true, retain_as_published: true,
-         retain_handling_options: 2}
+         retain_handling_options: 2, subscription_identifier: 5}
       - $share/g/${env:FASTMQTTD_TEST}/+
       - $$$SYS/#
       - a$${b}
@@ -73,6 +89,15 @@ TEST(PrintConfig, ReadsBackToItself) {
   EXPECT_EQ(n.client_id->value(), "~");
   EXPECT_EQ(n.version, MqttVersion::v3_1_1);
   EXPECT_EQ(n.keepalive, 120s);
+  EXPECT_EQ(n.port, 8884);
+  ASSERT_TRUE(n.ssl);
+  EXPECT_EQ(n.ssl->key_password->value(), "value");
+  EXPECT_EQ(n.ssl->alpn.size(), 2u);
+  EXPECT_FALSE(n.ssl->verify);
+  EXPECT_EQ(n.reconnect_retries, 7u);
+  EXPECT_EQ(n.will_delay_interval, 60s);
+  EXPECT_EQ(n.session_expiry_interval, 90s);
+  EXPECT_EQ(n.receive_maximum, 9);
   const HandlerConfig &h = config.handlers.at(0), &g = again.handlers.at(0);
   EXPECT_EQ(g.name, "zeta");
   ASSERT_EQ(g.subscribe->size(), 4u);
@@ -121,6 +146,10 @@ TEST(PrintConfig, MasksSecrets) {
       print_config(read_text(files, "a.yaml", "mqtt: {password: '${env:FASTMQTTD_TEST}'}"));
   EXPECT_NE(printed.find("password: \"${env:FASTMQTTD_TEST}\""), std::string::npos) << printed;
   EXPECT_EQ(printed.find("hidden"), std::string::npos) << printed;
+  EXPECT_EQ(print_config(read_text(files, "a.yaml",
+                                   "mqtt: {ssl: {cert_file: /c, key_password: hidden}}"))
+                .find("hidden"),
+            std::string::npos);
 }
 
 }  // namespace

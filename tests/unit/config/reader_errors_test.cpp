@@ -11,9 +11,11 @@ using testing::ScopedEnv;
 using testing::TempFiles;
 
 constexpr const char* kMqttKeys =
-    "(known: host, port, keepalive, username, password, version, connect_timeout, "
-    "reconnect_delay, reconnect_delay_max, will_message_topic, will_message_payload, "
-    "will_message_qos, will_message_retain, client_id, clean_session)";
+    "(known: host, port, ssl, keepalive, username, password, version, version_fallback, "
+    "connect_timeout, reconnect_retries, reconnect_delay, reconnect_delay_max, will_message_topic, "
+    "will_message_payload, will_message_qos, will_message_retain, will_delay_interval, "
+    "status_topic, client_id, clean_session, session_expiry_interval, optimistic_acknowledgement, "
+    "receive_maximum)";
 constexpr const char* kRootKeys =
     "(known: mqtt, handlers, plugin_directories, log, shutdown_timeout)";
 
@@ -37,7 +39,9 @@ TEST(ReaderErrors, UnknownKeys) {
   expect_reports({
       {"mqtt:\n  host: x\n  prot: 1",
        std::string("3:3: mqtt.prot: unknown key: did you mean 'port'? ") + kMqttKeys},
-      {"mqtt: {ssl: true}", std::string("1:8: mqtt.ssl: unknown key: ") + kMqttKeys},
+      {"mqtt: {ssl: {cafile: /x}}",
+       "1:14: mqtt.ssl.cafile: unknown key: did you mean 'ca_file'? (known: ca_file, ca_path, "
+       "cert_file, key_file, key_password, ciphers, min_version, alpn, verify)"},
       {"mqt: {}", std::string("1:1: mqt: unknown key: did you mean 'mqtt'? ") + kRootKeys},
       {"spool: ~", std::string("1:1: spool: unknown key: ") + kRootKeys},
       {"log: {level: info, ~: x}", "1:20: log: a key is empty: expected a name before the ':'"},
@@ -50,7 +54,7 @@ TEST(ReaderErrors, UnknownKeys) {
        "1:24: handlers.h.queue.msgs: unknown key: (known: messages, size, when_full)"},
       {"handlers: {h: {subscribe: [{topic: a, QoS: 2}]}}",
        "1:39: handlers.h.subscribe.0.QoS: unknown key: did you mean 'qos'? (known: topic, qos, "
-       "no_local, retain_as_published, retain_handling_options)"},
+       "no_local, retain_as_published, retain_handling_options, subscription_identifier)"},
       {"log: {\"a\\nb\": 1}", "1:7: log.a: unknown key: (known: level, target)"},
   });
 }
@@ -367,6 +371,61 @@ TEST(ReaderErrors, FilesThatOthersCouldWriteAreUnsafe) {
   } catch (const StartError& error) {
     EXPECT_EQ(error.status(), ExitStatus::config);
   }
+}
+
+TEST(ReaderErrors, OfTls) {
+  const std::string kinds = "expected true, false, or keys such as ca_file, each with a value";
+  expect_reports({
+      {"mqtt: {ssl: [true]}", "1:13: mqtt.ssl: cannot be a list: " + kinds},
+      {"mqtt: {ssl: 'true'}", "1:13: mqtt.ssl: cannot be text: " + kinds},
+      {"mqtt: {ssl: maybe}", "1:13: mqtt.ssl: cannot be 'maybe': expected true or false"},
+      {"mqtt: {ssl: {ca_file: ca.pem}}",
+       "1:23: mqtt.ssl.ca_file: cannot be 'ca.pem': expected an absolute path"},
+      {"mqtt: {ssl: {min_version: 1.1}}",
+       "1:27: mqtt.ssl.min_version: cannot be '1.1': OpenSSL 3 does not speak it safely any more: "
+       "expected 1.2 or 1.3"},
+      {"mqtt: {ssl: {key_file: /k}}",
+       "1:24: mqtt.ssl.key_file: has no effect without cert_file: expected cert_file too"},
+      {"mqtt: {ssl: {key_password: x}}",
+       "1:28: mqtt.ssl.key_password: has no effect without cert_file: expected cert_file too"},
+      {"mqtt: {ssl: {min_version: '1.3', ciphers: AES128}}",
+       "1:43: mqtt.ssl.ciphers: are those of TLS 1.2, which min_version \"1.3\" rules out: "
+       "expected one of the two"},
+      {"mqtt: {ssl: {alpn: ['']}}",
+       "1:21: mqtt.ssl.alpn.0: cannot be \"\": expected 1 to 255 bytes"},
+      {"mqtt: {ssl: {alpn: []}}",
+       "1:20: mqtt.ssl.alpn: is an empty list: expected a protocol's name, or a list of them"},
+  });
+}
+
+TEST(ReaderErrors, OfTheSession) {
+  const std::string expiry =
+      ": expected a duration in whole seconds, from 0 to 4294967294, or never";
+  expect_reports({
+      {"mqtt: {session_expiry_interval: 1500ms}",
+       "1:33: mqtt.session_expiry_interval: cannot be '1500ms'" + expiry},
+      {"mqtt: {session_expiry_interval: 4294967295}",
+       "1:33: mqtt.session_expiry_interval: cannot be '4294967295'" + expiry},
+      {"mqtt: {receive_maximum: 0}",
+       "1:25: mqtt.receive_maximum: cannot be '0': expected a number from 1 to 65535"},
+      {"mqtt: {reconnect_retries: 0}",
+       "1:27: mqtt.reconnect_retries: cannot be '0': expected a number from 1 to 4294967295, or "
+       "unlimited"},
+      {"mqtt: {status_topic: s, will_message_topic: t}",
+       "1:45: mqtt.will_message_topic: cannot be had together with status_topic: expected one of "
+       "the two: the status is a will too"},
+      {"mqtt: {status_topic: s, will_message_qos: 1}",
+       "1:43: mqtt.will_message_qos: cannot be had together with status_topic: expected one of the "
+       "two: the status is a will too"},
+      {"mqtt: {will_delay_interval: 5}",
+       "1:29: mqtt.will_delay_interval: has no effect without a will: expected will_message_topic "
+       "or status_topic too"},
+      {"mqtt: {status_topic: s/+}",
+       "1:22: mqtt.status_topic: cannot be 's/+': a topic name has no wildcards ('+', '#')"},
+      {"handlers: {h: {subscribe: {topic: a, subscription_identifier: 268435456}}}",
+       "1:63: handlers.h.subscribe.subscription_identifier: cannot be '268435456': expected a "
+       "number from 1 to 268435455"},
+  });
 }
 
 }  // namespace

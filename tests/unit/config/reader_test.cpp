@@ -128,6 +128,35 @@ TEST_F(Reader, TakesWords) {
   EXPECT_FALSE(handler("enabled: false, isolation: none").enabled);
 }
 
+TEST_F(Reader, TakesTls) {
+  EXPECT_FALSE(mqtt("ssl: false").ssl);
+  EXPECT_FALSE(mqtt("ssl: ~").ssl);
+  EXPECT_TRUE(mqtt("ssl: true").ssl->verify);
+  EXPECT_TRUE(mqtt("ssl: {}").ssl);
+  EXPECT_EQ(mqtt("ssl: {min_version: '1.3'}").ssl->min_version, TlsVersion::v1_3);
+  EXPECT_EQ(mqtt("ssl: {alpn: mqtt}").ssl->alpn.at(0).value(), "mqtt");
+  EXPECT_EQ(mqtt("ssl: {ca_file: /a}").ssl->ca_file->value(), "/a");
+}
+
+TEST_F(Reader, ThePortGoesByTls) {
+  EXPECT_EQ(mqtt("ssl: false").port, 1883);
+  EXPECT_EQ(mqtt("ssl: true").port, 8883);
+  EXPECT_EQ(mqtt("ssl: {verify: false}").port, 8883);
+  EXPECT_EQ(mqtt("ssl: true, port: 1883").port, 1883);
+}
+
+TEST_F(Reader, TakesNeverAndUnlimited) {
+  EXPECT_EQ(mqtt("session_expiry_interval: never").session_expiry_interval, std::nullopt);
+  EXPECT_EQ(mqtt("session_expiry_interval: 2h").session_expiry_interval, 7200s);
+  EXPECT_EQ(mqtt("reconnect_retries: unlimited").reconnect_retries, std::nullopt);
+  EXPECT_EQ(mqtt("reconnect_retries: 3").reconnect_retries, 3u);
+}
+
+TEST_F(Reader, AStatusHasADelayToo) {
+  EXPECT_EQ(mqtt("status_topic: s, will_delay_interval: 5").will_delay_interval, 5s);
+  EXPECT_EQ(mqtt("status_topic: s, will_message_qos: 0").status_topic->value(), "s");
+}
+
 TEST_F(Reader, WillDefaultsNeedNoWill) {
   EXPECT_EQ(mqtt("will_message_qos: 0, will_message_retain: false").will_message_qos, 0);
 }

@@ -43,6 +43,7 @@ TEST(ShippedConfig, ItsExampleReadsAndShowsDefaults) {
   EXPECT_EQ(archive.subscribe->at(1).topic.text(), "alarm/#");
   // All else is what it would be without the example's lines.
   const std::string bare =
+      "mqtt: {ssl: true}\n"
       "handlers: {archive: {subscribe: [site/+/temperature, {topic: 'alarm/#'}]}}";
   EXPECT_EQ(print_config(config), print_config(read_config(files.write("b.yaml", bare))));
 }

@@ -55,6 +55,46 @@ TEST(SubscriptionPlan, IdentifiersNameTheirPlace) {
   EXPECT_EQ(plan.place(plan.identifier(1) + 1), std::nullopt);
 }
 
+SubscriptionConfig marked(const char* topic, std::uint32_t identifier) {
+  SubscriptionConfig subscription = filter(topic);
+  subscription.subscription_identifier = identifier;
+  return subscription;
+}
+
+std::uint32_t identifier_of(const SubscriptionPlan& plan, std::string_view topic) {
+  for (std::uint32_t i = 0; i < plan.subscriptions().size(); ++i)
+    if (plan.subscriptions()[i].topic.text() == topic) return plan.identifier(i);
+  return 0;
+}
+
+TEST(SubscriptionPlan, AnIdentifierThatIsAskedForIsUsedWhereNothingOverlaps) {
+  const SubscriptionPlan plan({{marked("a/#", 7), marked("b/+", 8)}, {filter("b/c"), filter("d")}});
+  EXPECT_EQ(identifier_of(plan, "a/#"), 7u);
+  EXPECT_NE(identifier_of(plan, "b/+"), 8u);  // a message on b/c comes twice, to be told apart
+  for (std::uint32_t i = 0; i < plan.subscriptions().size(); ++i)
+    EXPECT_EQ(plan.place(plan.identifier(i)), i);
+}
+
+TEST(SubscriptionPlan, AnIdentifierThatTwoAskForIsUsedForNeither) {
+  const SubscriptionPlan differ({{marked("a", 7)}, {marked("a", 8)}});
+  EXPECT_GT(identifier_of(differ, "a"), 8u);
+  const SubscriptionPlan same({{marked("a", 7)}, {marked("a", 7)}});
+  EXPECT_EQ(identifier_of(same, "a"), 7u);
+  const SubscriptionPlan twice({{marked("a", 7), marked("b", 7)}});
+  EXPECT_NE(identifier_of(twice, "a"), identifier_of(twice, "b"));
+}
+
+TEST(SubscriptionPlan, AnIdentifierThatIsAskedForIsNotTakenForOneOfOurs) {
+  const SubscriptionPlan plain({{filter("a"), filter("b")}});
+  // What the other filter would have had.
+  for (std::uint32_t taken : {plain.identifier(0), plain.identifier(1)}) {
+    const SubscriptionPlan plan({{marked("a", taken), filter("b")}});
+    EXPECT_EQ(identifier_of(plan, "a"), taken);
+    EXPECT_NE(identifier_of(plan, "b"), taken);
+    EXPECT_NE(identifier_of(plan, "b"), 0u);
+  }
+}
+
 TEST(SubscriptionPlan, IdentifiersAreStableAndTellPlansApart) {
   const SubscriptionPlan plan({{filter("a"), filter("b")}});
   const SubscriptionPlan same({{filter("b")}, {filter("a")}});

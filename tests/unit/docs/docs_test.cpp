@@ -1,14 +1,20 @@
 // What the documents claim and a program can check.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <regex>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
+
+#include "daemon/config/print.hpp"
+#include "daemon/config/reader.hpp"
+#include "daemon/config/schema.hpp"
 
 namespace {
 
@@ -86,6 +92,66 @@ TEST(Docs, TheManPageOfHandlersNamesAllOfTheAbi) {
     names.insert(name);
   for (const char* part : {"data", "number", "value"}) names.erase(part);  // of views, properties
   for (const std::string& name : names) EXPECT_THAT(page, HasSubstr(name));
+}
+
+// The keys that a man page explains, "mqtt.ssl.ca_file", with the defaults it gives: .SS names a
+// section, .TP or .TQ is followed by .B or .BR with a key, and the default in parentheses.
+std::map<std::string, std::string> keys_of_the_man_page() {
+  std::istringstream page(read("packaging/man/fastmqttd.yaml.5"));
+  std::map<std::string, std::string> keys;
+  std::string section;
+  bool in_sections = false, at_key = false;
+  const std::regex form("\\.BR? ([a-z_]+)(?: \"(?: \\((.*)\\)|, )\"(?: ([a-z_]+))?)?");
+  for (std::string line; std::getline(page, line);) {
+    if (line.starts_with(".SH ")) in_sections = line == ".SH SECTIONS";
+    if (line.starts_with(".SS ")) section = line == ".SS At the top" ? "" : line.substr(4) + ".";
+    std::smatch match;
+    if (in_sections && at_key && std::regex_match(line, match, form)) {
+      keys[section + match[1].str()] = match[2];
+      if (match[3].matched) keys[section + match[3].str()] = "";
+    }
+    at_key = line == ".TP" || line == ".TQ";
+  }
+  return keys;
+}
+
+TEST(Docs, TheManPageOfTheConfigurationHasEveryKeyAndNoOther) {
+  std::set<std::string> documented;
+  for (const auto& [key, value] : keys_of_the_man_page()) documented.insert(key);
+  std::set<std::string> known;
+  // Sections have a heading of their own.
+  for (const std::string& name : fastmqttd::KeyNames::all())
+    if (name != "mqtt" && name != "handlers" && name != "log") known.insert(name);
+  EXPECT_EQ(documented, known);
+}
+
+TEST(Docs, TheManPageOfTheConfigurationTellsTheDefaults) {
+  const auto keys = keys_of_the_man_page();
+  std::string yaml = "handlers: {x: {subscribe: [{topic: a}]}}\nmqtt: {ssl: {verify: true}}\n";
+  std::string wrong;
+  // Read with the documented defaults written out, everything is as it is without them.
+  std::map<std::string, std::string> sections;
+  for (const auto& [key, value] : keys) {
+    if (value.empty() || key == "mqtt.ssl" || key.ends_with("subscribe")) continue;
+    std::string section = key.substr(0, key.rfind('.') == std::string::npos ? 0 : key.rfind('.'));
+    sections[section] += key.substr(section.empty() ? 0 : section.size() + 1) + ": " + value + ", ";
+  }
+  const auto filled = [&](const std::string& section) { return "{" + sections[section] + "}"; };
+  const std::string written =
+      "{" + sections[""] + "mqtt: {" + sections["mqtt"] + "ssl: " + filled("mqtt.ssl") +
+      "}, log: " + filled("log") + ", handlers: {x: {" + sections["handlers.*"] +
+      "queue: " + filled("handlers.*.queue") + ", retry: " + filled("handlers.*.retry") +
+      ", subscribe: [{" + sections["handlers.*.subscribe.*"] + "topic: a}]}}}\n";
+  const auto print = [](const std::string& text) {
+    const fs::path file = fs::path(::testing::TempDir()) /
+                          ("man-" + std::to_string(::getpid()) + ".yaml");
+    std::ofstream(file) << text;
+    fs::permissions(file, fs::perms(0644));
+    const std::string printed = fastmqttd::print_config(fastmqttd::read_config(file));
+    fs::remove(file);
+    return printed;
+  };
+  EXPECT_EQ(print(written), print(yaml)) << written;
 }
 
 TEST(Docs, ReadmeAndTutorialBuildByHandInTheSameWay) {

@@ -18,6 +18,14 @@ TEST(Backoff, DoublesUpToTheLongest) {
   EXPECT_EQ(backoff.next(0), 1s);
 }
 
+TEST(Backoff, TheLongestLeavesTheOthersAsTheyWere) {
+  Backoff backoff(1s, 60s);
+  EXPECT_EQ(backoff.next(0), 1s);
+  EXPECT_EQ(backoff.longest(0), 60s);
+  EXPECT_EQ(backoff.longest(0.5), 54s);
+  EXPECT_EQ(backoff.next(0), 2s);
+}
+
 TEST(Backoff, TakesUpToAFifthOff) {
   Backoff backoff(10s, 10s);
   EXPECT_EQ(backoff.next(0.5), 9s);
