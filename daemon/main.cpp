@@ -63,14 +63,15 @@ void check_tls(const Config& config, std::vector<Problem>& problems) {
 }
 
 // Throws StartError with every problem of every plugin and handler.
-Handlers load_handlers(const Config& config, const std::function<void()>& attention) {
+Handlers load_handlers(const Config& config, const std::function<void()>& attention,
+                       Spool* spool = nullptr) {
   std::vector<Problem> problems;
   check_tls(config, problems);
   Handlers handlers;
   handlers.libraries = load_libraries(config, problems);
   const auto chosen = choose_handlers(config, handlers.libraries, problems);
   try {
-    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention);
+    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool);
   } catch (const StartError& error) {
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }
@@ -162,7 +163,9 @@ int run(const Config& config, const std::string& config_file) {
   MainLoop loop([&] { supervisor->look(); });
   const auto attention = [&loop] { loop.wake(); };
   auto start_watch = std::make_unique<StartWatch>();
-  const Handlers handlers = load_handlers(config, attention);
+  const std::filesystem::path state = state_directory(config.spool);
+  Spool spool(state, config.spool.durability);
+  const Handlers handlers = load_handlers(config, attention, &spool);
   start_watch.reset();
   Dispatcher& dispatcher = *handlers.dispatcher;
   if (dispatcher.lanes().empty())
@@ -171,7 +174,10 @@ int run(const Config& config, const std::string& config_file) {
         "with topics of its own into a plugin directory");
   if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     log::info("{}", idle);
-  Session session(config.mqtt, client_id(config, config_file), dispatcher, attention);
+  dispatcher.store(!config.mqtt.optimistic_acknowledgement);
+  if (const std::size_t messages = dispatcher.restore(); messages > 0)
+    log::info("{} messages of an earlier run are to be handled first", messages);
+  Session session(config.mqtt, client_id(config, config_file), state, dispatcher, attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
   supervisor = &the_supervisor;
 
@@ -181,6 +187,7 @@ int run(const Config& config, const std::string& config_file) {
   const int status = loop.run();
 
   log_counts(dispatcher);
+  spool.flush();
   // What still hangs in a call cannot be destroyed under it.
   if (!dispatcher.finished() || session.state().phase != SessionState::Phase::stopped) {
     log::info("stopped");

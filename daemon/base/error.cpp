@@ -27,7 +27,13 @@ StartError::StartError(std::vector<Problem> problems) : problems_(std::move(prob
     text_ += (text_.empty() ? "" : "\n") + to_string(problem);
 }
 
+StartError::StartError(std::vector<Problem> problems, ExitStatus status)
+    : StartError(std::move(problems)) {
+  status_ = status;
+}
+
 ExitStatus StartError::status() const {
+  if (status_) return *status_;
   const bool only_unsafe =
       !problems_.empty() &&
       std::ranges::all_of(problems_, [](const Problem& p) { return p.unsafe; });

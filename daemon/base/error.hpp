@@ -5,6 +5,7 @@
 #pragma once
 
 #include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ enum class ExitStatus : int {
   usage = 64,
   unavailable = 69,  // the broker was given up on
   internal = 70,
+  spool = 74,   // it cannot be used
   unsafe = 77,  // a plugin or file that others could have changed
   config = 78,
 };
@@ -45,14 +47,17 @@ std::string to_string(const Problem& problem);
 class StartError : public std::exception {
  public:
   explicit StartError(std::vector<Problem> problems);
+  // With a status of its own.
+  StartError(std::vector<Problem> problems, ExitStatus status);
 
   const std::vector<Problem>& problems() const { return problems_; }
-  // `unsafe` when nothing but ownership and modes is wrong, else `config`.
+  // When it was not given: `unsafe` when nothing but ownership and modes is wrong, else `config`.
   ExitStatus status() const;
   const char* what() const noexcept override { return text_.c_str(); }
 
  private:
   std::vector<Problem> problems_;
+  std::optional<ExitStatus> status_;
   std::string text_;  // a line per problem
 };
 

@@ -65,6 +65,17 @@ struct MqttConfig {
   std::optional<std::uint16_t> receive_maximum;  // MQTT 5
 };
 
+// What an acknowledged message survives.
+enum class Durability {
+  process,  // a crash or kill -9 of the daemon
+  power,    // and of the machine
+};
+
+struct SpoolConfig {
+  std::optional<Text> directory;  // default: see spool/spool.hpp
+  Durability durability = Durability::process;
+};
+
 // One filter that a handler asks for, with the options of MQTT 5.0 section 3.8.3.1.
 struct SubscriptionConfig {
   TopicFilter topic;
@@ -116,6 +127,7 @@ struct LogConfig {
 
 struct Config {
   MqttConfig mqtt;
+  SpoolConfig spool;
   std::vector<HandlerConfig> handlers;  // in the order of the files
   std::vector<std::string> plugin_directories;
   bool default_plugin_directories = true;  // they may be absent

@@ -91,11 +91,17 @@ struct Words<TlsVersion> {
 };
 
 template <>
+struct Words<Durability> {
+  static constexpr std::array<Word<Durability>, 2> kAll{
+      {{"process", Durability::process}, {"power", Durability::power}}};
+};
+
+template <>
 struct Words<WhenFull> {
   static constexpr std::array<Word<WhenFull>, 3> kAll{
       {{"drop_oldest", WhenFull::drop_oldest},
        {"drop_newest", WhenFull::drop_newest},
-       {"spool", WhenFull::drop_oldest, "this version has no spool"}}};
+       {"spool", WhenFull::drop_oldest, "this version spools no QoS 0"}}};
 };
 
 template <>
@@ -164,6 +170,12 @@ void describe(S& s, MqttConfig& c) {
 }
 
 template <class S>
+void describe(S& s, SpoolConfig& c) {
+  s.key("directory", c.directory, Path{});
+  s.key("durability", c.durability, Any{});
+}
+
+template <class S>
 void describe(S& s, SubscriptionConfig& c) {
   s.key("topic", c.topic, Filter{&c.written});
   s.key("qos", c.qos, Range{0, 2});
@@ -212,6 +224,7 @@ void describe(S& s, LogConfig& c) {
 template <class S>
 void describe(S& s, Config& c) {
   s.section("mqtt", c.mqtt);
+  s.section("spool", c.spool);
   s.key("handlers", c.handlers, Any{});
   s.key("plugin_directories", c.plugin_directories, Directories{});
   s.section("log", c.log);

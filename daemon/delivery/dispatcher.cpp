@@ -3,17 +3,34 @@
 #include <algorithm>
 #include <optional>
 
+#include "daemon/base/log.hpp"
+
 namespace fastmqttd {
 namespace {
 
+constexpr auto kStoreAgain = std::chrono::seconds(1);
+
+std::vector<Spool::Handler> keys_of(const std::vector<HandlerToRun>& handlers, Spool* spool) {
+  std::vector<Spool::Handler> keys;
+  for (const HandlerToRun& handler : handlers)
+    keys.push_back(spool ? spool->handler(handler.config.name) : 0);
+  return keys;
+}
+
 std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& handlers,
-                                              Outbox& outbox,
+                                              const std::vector<Spool::Handler>& keys,
+                                              Spool* spool, Outbox& outbox,
                                               const std::function<void()>& attention) {
   std::vector<std::unique_ptr<Lane>> lanes;
   std::vector<Problem> problems;
-  for (const HandlerToRun& handler : handlers) {
+  for (std::size_t i = 0; i < handlers.size(); ++i) {
+    const HandlerToRun& handler = handlers[i];
+    const auto settled = [spool, key = keys[i]](const Message& message) {
+      if (spool && message.qos() > 0) spool->settle(message.id(), key);
+    };
     try {
-      lanes.push_back(std::make_unique<Lane>(handler.config, *handler.library, outbox, attention));
+      lanes.push_back(
+          std::make_unique<Lane>(handler.config, *handler.library, outbox, settled, attention));
     } catch (const StartError& error) {
       problems.insert(problems.end(), error.problems().begin(), error.problems().end());
     }
@@ -32,12 +49,35 @@ std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<Handle
 }  // namespace
 
 Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
-                       const std::function<void()>& attention)
-    : lanes_(make_lanes(handlers, outbox_, attention)),
+                       const std::function<void()>& attention, Spool* spool)
+    : spool_(spool),
+      spool_keys_(keys_of(handlers, spool)),
+      lanes_(make_lanes(handlers, spool_keys_, spool, outbox_, attention)),
       plan_(filters_of(handlers)),
       router_(plan_),
       refused_(plan_.subscriptions().size()),
       attention_(attention) {}
+
+std::size_t Dispatcher::restore() {
+  if (!spool_) return 0;
+  std::size_t restored = 0;
+  for (const auto& [message, handler] : spool_->unsettled()) {
+    message_ids_beyond(message->id());
+    const auto lane = std::ranges::find(spool_keys_, handler);
+    if (lane == spool_keys_.end()) continue;
+    lanes_[static_cast<std::size_t>(lane - spool_keys_.begin())]->restore(message);
+    ++restored;
+  }
+  std::vector<std::string> names;
+  for (const auto& lane : lanes_) names.push_back(lane->name());
+  for (const auto& [name, messages] : spool_->of_others(names))
+    log::write(log::Level::warning,
+               fmt::format("{} messages wait in the spool for the handler {}, which is not "
+                           "configured: they stay there until it is",
+                           messages, name),
+               {{"MQTT_HANDLER", name}});
+  return restored;
+}
 
 void Dispatcher::start() {
   for (const auto& lane : lanes_) lane->start();
@@ -85,17 +125,31 @@ bool Dispatcher::accept(const MessagePtr& message) {
     if (message->qos() > 0 && !lane.has_room(message->memory_bytes())) {
       full_lane_ = &lane;
       full_bytes_ = message->memory_bytes();
+      *why_refused_.lock() = "the queue of the handler " + lane.name() + " is full";
       return false;
     }
-    targets_.push_back(&lane);
+    targets_.push_back(route.lane);
   }
-  for (Lane* lane : targets_) lane->push(message);
+  if (message->qos() > 0 && !store(*message)) return false;
+  for (const std::uint32_t lane : targets_) lanes_[lane]->push(message);
   return true;
+}
+
+bool Dispatcher::store(const Message& message) {
+  if (!stores() || targets_.empty()) return true;
+  target_keys_.clear();
+  for (const std::uint32_t lane : targets_) target_keys_.push_back(spool_keys_[lane]);
+  std::string why;
+  if (spool_->append(message, target_keys_, why)) return true;
+  store_again_ = Clock::now() + kStoreAgain;
+  *why_refused_.lock() = "a message cannot be stored: " + why;
+  return false;
 }
 
 bool Dispatcher::has_drained() {
   Lane* const full = full_lane_;
   if (full && !full->has_room(full_bytes_)) return false;
+  if (Clock::now() < store_again_.load()) return false;
   return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->has_drained(); });
 }
 

@@ -14,6 +14,7 @@
 #include "daemon/delivery/outbox.hpp"
 #include "daemon/delivery/router.hpp"
 #include "daemon/delivery/subscription_plan.hpp"
+#include "daemon/spool/spool.hpp"
 
 namespace fastmqttd {
 
@@ -25,8 +26,17 @@ struct HandlerToRun {
 
 class Dispatcher {
  public:
-  // Makes an instance of each.  Throws StartError with the problems of all of them.
-  Dispatcher(const std::vector<HandlerToRun>& handlers, const std::function<void()>& attention);
+  // Makes an instance of each.  Throws StartError with the problems of all of them.  `spool`, if
+  // there is one, must outlive it.
+  Dispatcher(const std::vector<HandlerToRun>& handlers, const std::function<void()>& attention,
+             Spool* spool = nullptr);
+
+  // What an earlier run has left in the spool, before start(); how many messages.  Those of handlers
+  // that are not there stay where they are, with a warning.
+  std::size_t restore();
+  // Whether messages of QoS 1 and 2 are stored before they are accepted; they are unless told.
+  void store(bool on) { store_ = on; }
+  bool stores() const { return spool_ && store_; }
 
   const SubscriptionPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
@@ -34,9 +44,12 @@ class Dispatcher {
   Outbox& outbox() { return outbox_; }
   void start();
 
-  // [receiving thread] True when every handler that wants the message has it.  False, and then none
-  // has it, when one of them has no room: it must not be acknowledged.
+  // [receiving thread] True when the message is safe (of QoS 1 and 2: stored) and every handler that
+  // wants it has it.  False, and then none has it, when one of them has no room, or when it cannot be
+  // stored: it must not be acknowledged.
   bool accept(const MessagePtr& message);
+  // Why the latest one was refused.
+  std::string why_refused() { return *why_refused_.lock(); }
   // Whether it is worth receiving again after a refusal.
   bool has_drained();
 
@@ -62,16 +75,23 @@ class Dispatcher {
   // Whether a copy for this filter is sure to come, of a message like this one.
   bool sure_to_come(std::uint32_t place, const Message& message) const;
   bool names(const Message& message, std::uint32_t place) const;
+  bool store(const Message& message);
 
-  Outbox outbox_;  // outlives the lanes
+  Spool* const spool_;
+  bool store_ = true;
+  std::vector<Spool::Handler> spool_keys_;  // by lane
+  Outbox outbox_;                           // outlives the lanes
   std::vector<std::unique_ptr<Lane>> lanes_;
   SubscriptionPlan plan_;
   Router router_;
-  std::vector<Lane*> targets_;  // of the message at hand; the receiving thread's own
+  std::vector<std::uint32_t> targets_;      // of the message at hand; the receiving thread's own
+  std::vector<Spool::Handler> target_keys_;  // likewise
   std::vector<std::atomic<bool>> refused_;  // by place
   // The latest message that found no room.
   std::atomic<Lane*> full_lane_{nullptr};
   std::atomic<std::size_t> full_bytes_{0};
+  std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored
+  Guarded<std::string> why_refused_;
   Guarded<Unrouted> unrouted_;
   const std::function<void()> attention_;
 };

@@ -6,11 +6,12 @@
 namespace fastmqttd {
 
 Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox,
-           std::function<void()> attention)
+           std::function<void(const Message&)> settled, std::function<void()> attention)
     : config_(config),
       room_(std::make_shared<QueueRoom>(config.queue)),
       sender_(Outbox::make_sender(config.name, library.name, config.queue)) {
-  const Worker::Shared shared{config_, library, room_, outbox, sender_, std::move(attention)};
+  const Worker::Shared shared{config_, library, room_,  outbox, sender_, std::move(settled),
+                              std::move(attention)};
   for (int place = 0; place < config_.workers; ++place)
     workers_.push_back(std::make_unique<Worker>(shared, place));
 }
@@ -21,10 +22,10 @@ void Lane::start() {
   for (const auto& worker : workers_) worker->start();
 }
 
-bool Lane::push(const MessagePtr& message) {
-  if (workers_.size() == 1) return workers_.front()->push(message);
-  const std::size_t spread = std::hash<std::string_view>()(message->topic());
-  return workers_[spread % workers_.size()]->push(message);
+Worker& Lane::worker_for(const Message& message) {
+  if (workers_.size() == 1) return *workers_.front();
+  const std::size_t spread = std::hash<std::string_view>()(message.topic());
+  return *workers_[spread % workers_.size()];
 }
 
 void Lane::close() {

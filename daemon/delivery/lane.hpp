@@ -20,9 +20,9 @@ class Lane {
   using Stuck = Worker::Stuck;
 
   // Makes the instances; throws StartError.  `library` and `outbox` must outlive the lane.
-  // `attention`: see Worker::Shared.
+  // `settled`, `attention`: see Worker::Shared.
   Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox,
-       std::function<void()> attention);
+       std::function<void(const Message&)> settled, std::function<void()> attention);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -33,8 +33,10 @@ class Lane {
   void start();
   bool has_room(std::size_t bytes) const { return room_->fits(bytes); }
   bool has_drained() const { return room_->has_drained(); }
+  // One of an earlier run, before start().
+  void restore(const MessagePtr& message) { worker_for(*message).restore(message); }
   // False when a message of QoS 1 or 2 finds no room.
-  bool push(const MessagePtr& message);
+  bool push(const MessagePtr& message) { return worker_for(*message).push(message); }
 
   // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
@@ -51,6 +53,8 @@ class Lane {
   std::uint64_t take_unreported_drops();
 
  private:
+  Worker& worker_for(const Message& message);
+
   const HandlerConfig config_;
   const std::shared_ptr<QueueRoom> room_;
   const Outbox::SenderPtr sender_;

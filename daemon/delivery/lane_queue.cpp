@@ -30,16 +30,21 @@ LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
     dropped = when_full_ == WhenFull::drop_oldest ? drop_oldest(bytes) : 0;
     if (dropped == 0) return {Pushed::Kind::dropped, 1};
   }
+  enqueue(std::move(message), now);
+  return {Pushed::Kind::queued, dropped};
+}
+
+void LaneQueue::enqueue(MessagePtr message, TimePoint arrived) {
+  const std::size_t bytes = message->memory_bytes();
   room_->add(bytes);
   ++messages_;
   bytes_ += bytes;
   Delivery delivery;
   delivery.message = std::move(message);
   delivery.sequence = next_sequence_++;
-  delivery.arrived = now;
+  delivery.arrived = arrived;
   enters_ready(delivery);
   ready_.push_back(std::move(delivery));
-  return {Pushed::Kind::queued, dropped};
 }
 
 // Makes room for so many bytes, or drops nothing.

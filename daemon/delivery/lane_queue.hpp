@@ -96,6 +96,9 @@ class LaneQueue {
   // oldest of this queue's own.  Nothing is dropped to make room that would not suffice.
   Pushed push(MessagePtr message, TimePoint now);
 
+  // One of an earlier run, which had its room then.
+  void restore(MessagePtr message, TimePoint arrived) { enqueue(std::move(message), arrived); }
+
   // The next deliveries in order, at most `max`, appended to `batch`, each numbered as an attempt.
   void take(std::size_t max, TimePoint now, std::vector<Delivery>& batch);
   // Takes back a delivery that was not tried after all.
@@ -135,6 +138,7 @@ class LaneQueue {
   };
   using HeldTopics = std::unordered_map<std::string, Held>;
 
+  void enqueue(MessagePtr message, TimePoint arrived);
   void take_due(std::size_t max, TimePoint now, std::vector<Delivery>& batch);
   void hand_over(Delivery delivery, std::vector<Delivery>& batch);
   HeldTopics::iterator hold(const Delivery& delivery);

@@ -59,6 +59,12 @@ void Worker::start() {
   worker_ = std::thread([this] { run(); });
 }
 
+void Worker::restore(const MessagePtr& message) {
+  const std::chrono::nanoseconds age(std::max<std::int64_t>(
+      realtime_ns() - message->received_ns(), 0));
+  state_.lock()->queue.restore(message, Clock::now() - age);
+}
+
 bool Worker::push(const MessagePtr& message) {
   using Kind = LaneQueue::Pushed::Kind;
   const auto [kind, dropped] = state_.lock()->queue.push(message, Clock::now());
@@ -284,6 +290,7 @@ Worker::Reports Worker::settle(LockedState& state, std::size_t first, std::size_
       continue;
     }
     if (results_[i] == FASTMQTT_OK) {
+      shared_.settled(*delivery.message);
       state->queue.settle(std::move(delivery), FASTMQTT_OK, now);
       ++ok_;
       continue;
@@ -314,6 +321,7 @@ void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& sett
       ++(result == FASTMQTT_REJECT ? reject_ : retry_);
       break;
   }
+  if (settled.kind != Settled::Kind::retry) shared_.settled(*delivery.message);
   reports.push_back({std::move(delivery), result, settled});
 }
 

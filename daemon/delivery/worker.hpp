@@ -46,6 +46,8 @@ class Worker : private HandlerRequests {
     std::shared_ptr<QueueRoom> room;
     Outbox& outbox;
     Outbox::SenderPtr sender;
+    // Called, from any thread, when the handler is done with a message, or it was given up.
+    std::function<void(const Message&)> settled;
     // Called, from any thread, when main should have a look: messages were dropped or given up, or
     // the worker has finished after close().
     std::function<void()> attention;
@@ -58,6 +60,8 @@ class Worker : private HandlerRequests {
   ~Worker() override;
 
   void start();
+  // One of an earlier run, before start().
+  void restore(const MessagePtr& message);
   // False when a message of QoS 1 or 2 finds no room.
   bool push(const MessagePtr& message);
 

@@ -1,5 +1,8 @@
 #include "daemon/message/message.hpp"
 
+#include <atomic>
+#include <chrono>
+
 namespace fastmqttd {
 
 Message::Message(const Parts& parts)
@@ -46,6 +49,27 @@ fastmqtt_message Message::view() const {
   view.message_id = id_;
   view.received_ns = received_ns_;
   return view;
+}
+
+std::int64_t realtime_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+namespace {
+
+std::atomic<std::uint64_t>& message_ids() {
+  static std::atomic<std::uint64_t> next{static_cast<std::uint64_t>(realtime_ns())};
+  return next;
+}
+
+}  // namespace
+
+std::uint64_t next_message_id() { return message_ids()++; }
+
+void message_ids_beyond(std::uint64_t id) {
+  if (message_ids() <= id) message_ids() = id + 1;
 }
 
 }  // namespace fastmqttd

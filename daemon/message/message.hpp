@@ -63,4 +63,10 @@ class Message {
 
 using MessagePtr = std::shared_ptr<const Message>;
 
+std::int64_t realtime_ns();  // CLOCK_REALTIME
+// An id for a message that has just arrived: greater than any before, in this run, in those that
+// the clock tells apart, and than what message_ids_beyond() was told.
+std::uint64_t next_message_id();
+void message_ids_beyond(std::uint64_t id);
+
 }  // namespace fastmqttd

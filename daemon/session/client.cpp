@@ -68,12 +68,6 @@ bool wait_for(mqtt::token& token, Duration timeout, const Client::KeepWaiting& k
   return true;
 }
 
-std::int64_t realtime_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 // In a CONNACK; without a word it is.
 bool available(const mqtt::properties& connack, mqtt::property::code what) {
   return !connack.contains(what) || mqtt::get<std::uint8_t>(connack, what) != 0;
@@ -137,12 +131,6 @@ void add_property(const fastmqtt_property& p, std::chrono::seconds waited,
 }
 
 }  // namespace
-
-std::uint64_t Client::next_message_id() {
-  // Unlike any id of an earlier run.
-  static std::atomic<std::uint64_t> next{static_cast<std::uint64_t>(realtime_ns())};
-  return next++;
-}
 
 Client::Client(const MqttConfig& config, MqttVersion version, const std::string& client_id,
                PacketStore& store, Callbacks callbacks)

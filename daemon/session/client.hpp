@@ -166,7 +166,6 @@ class Client {
   bool take(const Message::Parts& parts) noexcept;
   bool take_packet(std::string_view packet) noexcept;
   Message::Parts parts_of(const mqtt::message& message);
-  static std::uint64_t next_message_id();
   void refuse() noexcept;
   std::vector<OwnSocket> new_sockets() const;
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -12,7 +11,6 @@
 #include <sstream>
 #include <utility>
 
-#include "daemon/base/build_info.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/base/unique_fd.hpp"
 
@@ -41,13 +39,6 @@ std::string replace_file(const std::filesystem::path& file, const std::string& t
 }
 
 }  // namespace
-
-std::filesystem::path state_directory() {
-  const char* given = std::getenv("STATE_DIRECTORY");
-  if (given == nullptr || *given == '\0') return build::kStateDirectory;
-  const std::string list = given;  // separated by colons
-  return list.substr(0, list.find(':'));
-}
 
 KeptSession::KeptSession(const std::filesystem::path& directory, std::string client_id, bool keep)
     : file_(directory / "session.json"), client_id_(std::move(client_id)), keep_(keep) {

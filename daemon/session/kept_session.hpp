@@ -36,7 +36,4 @@ class KeptSession {
   bool warned_ = false;
 };
 
-// $STATE_DIRECTORY of systemd.exec(5), else the one of the packages.
-std::filesystem::path state_directory();
-
 }  // namespace fastmqttd

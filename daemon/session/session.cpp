@@ -40,7 +40,8 @@ constexpr auto kGoodbye = 1s;
 
 class Session::Owner {
  public:
-  Owner(const MqttConfig& config, std::string client_id, Dispatcher& dispatcher,
+  Owner(const MqttConfig& config, std::string client_id,
+        const std::filesystem::path& state_directory, Dispatcher& dispatcher,
         std::function<void()> attention)
       : config_(config),
         client_id_(std::move(client_id)),
@@ -48,7 +49,7 @@ class Session::Owner {
         attention_(std::move(attention)),
         version_(config.version, config.version_fallback),
         keepalive_(config.keepalive),
-        kept_(state_directory(), client_id_, !config.clean_session),
+        kept_(state_directory, client_id_, !config.clean_session),
         subscriber_(dispatcher.plan(), kept_,
                     [&dispatcher](std::uint32_t place) { dispatcher.set_refused(place, true); }),
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }) {
@@ -406,11 +407,11 @@ class Session::Owner {
   }
 
   void wait_until_drained() {
-    log::warning(
-        "a handler's queue is full: not taking messages until it has drained; the broker {}",
-        config_.clean_session ? "drops them, since mqtt.clean_session is true"
-                              : "keeps those of QoS 1 and 2");
-    set_phase(Phase::refusing, "a handler's queue is full");
+    const std::string why = dispatcher_.why_refused();
+    log::warning("{}: not taking messages until there is room again; the broker {}", why,
+                 config_.clean_session ? "drops them, since mqtt.clean_session is true"
+                                       : "keeps those of QoS 1 and 2");
+    set_phase(Phase::refusing, why);
     end_client();
     while (keep_going() && !dispatcher_.has_drained()) {
       auto state = state_.lock();
@@ -523,9 +524,10 @@ class Session::Owner {
   std::thread thread_;
 };
 
-Session::Session(const MqttConfig& config, std::string client_id, Dispatcher& dispatcher,
+Session::Session(const MqttConfig& config, std::string client_id,
+                 const std::filesystem::path& state_directory, Dispatcher& dispatcher,
                  std::function<void()> attention)
-    : owner_(std::make_unique<Owner>(config, std::move(client_id), dispatcher,
+    : owner_(std::make_unique<Owner>(config, std::move(client_id), state_directory, dispatcher,
                                      std::move(attention))) {}
 Session::~Session() = default;
 void Session::start() { owner_->start(); }

@@ -4,6 +4,7 @@
 // callbacks only hand messages to the Dispatcher and post events.  Paho is seen in this room only.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,7 +37,8 @@ class Session {
  public:
   // `attention` is called, from any thread, whenever the state has changed.  The dispatcher must
   // outlive the session.
-  Session(const MqttConfig& config, std::string client_id, Dispatcher& dispatcher,
+  Session(const MqttConfig& config, std::string client_id,
+          const std::filesystem::path& state_directory, Dispatcher& dispatcher,
           std::function<void()> attention);
   ~Session();  // stops, and waits for it
   Session(const Session&) = delete;

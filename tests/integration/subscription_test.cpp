@@ -159,12 +159,6 @@ TEST_F(IntegrationTest, DowngradeTakesCoveredFiltersBack) {
   EXPECT_TRUE(broker_.wait_for_log(daemon_.client_id() + " a/b\n"));
 }
 
-TEST_F(IntegrationTest, UnwritableStateIsSaid) {
-  std::filesystem::remove_all(daemon_.file("state"));
-  start(recorder("all", "a/#"), {"a/#"});
-  EXPECT_TRUE(daemon_.wait_for_log("cannot remember what is subscribed: .*session.json.new: No such"));
-}
-
 // Options of MQTT 5, against a real broker.
 TEST_F(IntegrationTest, RetainedMessagesComeAsAsked) {
   broker_.start();

@@ -126,7 +126,7 @@ TEST(NotifySocketTest, KeepsTheLines) {
 
 TEST(RecordsTest, AreReadFromTheFile) {
   const TempDir directory;
-  write_file(directory / "x", "a/b\t2\t0\t1\t3\t006f\nunfini");
+  write_file(directory / "x", "a/b\t2\t0\t1\t3\t006f\t7 9 \nunfini");
   const Records records = read_records(directory / "x");
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0].topic, "a/b");
@@ -135,6 +135,7 @@ TEST(RecordsTest, AreReadFromTheFile) {
   EXPECT_TRUE(records[0].dup);
   EXPECT_EQ(records[0].attempt, 3);
   EXPECT_EQ(records[0].payload, std::string("\0o", 2));
+  EXPECT_EQ(records[0].identifiers, "7 9 ");
 }
 
 TEST(RecordsTest, LossesAreNamed) {

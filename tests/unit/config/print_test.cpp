@@ -49,6 +49,7 @@ mqtt:
   session_expiry_interval: 90
   optimistic_acknowledgement: true
   receive_maximum: 9
+spool: {directory: /var/tmp/x, durability: power}
 handlers:
   zeta:
     plugin: log

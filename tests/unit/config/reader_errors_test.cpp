@@ -17,7 +17,7 @@ constexpr const char* kMqttKeys =
     "status_topic, client_id, clean_session, session_expiry_interval, optimistic_acknowledgement, "
     "receive_maximum)";
 constexpr const char* kRootKeys =
-    "(known: mqtt, handlers, plugin_directories, log, shutdown_timeout)";
+    "(known: mqtt, spool, handlers, plugin_directories, log, shutdown_timeout)";
 
 std::string report_of(const std::string& text) {
   const TempFiles files;
@@ -43,7 +43,7 @@ TEST(ReaderErrors, UnknownKeys) {
        "1:14: mqtt.ssl.cafile: unknown key: did you mean 'ca_file'? (known: ca_file, ca_path, "
        "cert_file, key_file, key_password, ciphers, min_version, alpn, verify)"},
       {"mqt: {}", std::string("1:1: mqt: unknown key: did you mean 'mqtt'? ") + kRootKeys},
-      {"spool: ~", std::string("1:1: spool: unknown key: ") + kRootKeys},
+      {"http: ~", std::string("1:1: http: unknown key: ") + kRootKeys},
       {"log: {level: info, ~: x}", "1:20: log: a key is empty: expected a name before the ':'"},
       {"log: {levle: x}",
        "1:7: log.levle: unknown key: did you mean 'level'? (known: level, target)"},
@@ -151,7 +151,7 @@ TEST(ReaderErrors, Words) {
       {"handlers: {h: {queue: {when_full: block}}}",
        "1:35: handlers.h.queue.when_full: cannot be 'block': expected drop_oldest or drop_newest"},
       {"handlers: {h: {queue: {when_full: spool}}}",
-       "1:35: handlers.h.queue.when_full: cannot be 'spool': this version has no spool: expected "
+       "1:35: handlers.h.queue.when_full: cannot be 'spool': this version spools no QoS 0: expected "
        "drop_oldest or drop_newest"},
       {"handlers: {h: {isolation: process}}",
        "1:27: handlers.h.isolation: cannot be 'process': it is reserved and not built yet: "

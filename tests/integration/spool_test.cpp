@@ -1,0 +1,260 @@
+// What is acknowledged is safe: on disk before the acknowledgement leaves, and handled after a kill.
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "tests/integration/integration_test.hpp"
+#include "tests/support/wire.hpp"
+
+namespace fastmqttd::testing {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
+using ::testing::Ge;
+using ::testing::SizeIs;
+
+// Another connection to the spool of a running daemon.
+class SpoolFile {
+ public:
+  explicit SpoolFile(const std::filesystem::path& file) {
+    sqlite3* database = nullptr;
+    sqlite3_open_v2(file.c_str(), &database, SQLITE_OPEN_READWRITE, nullptr);
+    database_.reset(database);
+    sqlite3_busy_timeout(database, 5000);
+  }
+  void run(const char* sql) const {
+    if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK)
+      throw std::runtime_error(sqlite3_errmsg(database_.get()));
+  }
+  // -1 when it cannot be read.
+  int messages() const {
+    sqlite3_stmt* statement = nullptr;
+    sqlite3_prepare_v2(database_.get(), "SELECT count(*) FROM messages", -1, &statement, nullptr);
+    const int count = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int(statement, 0) : -1;
+    sqlite3_finalize(statement);
+    return count;
+  }
+
+ private:
+  struct Close {
+    void operator()(sqlite3* database) const { sqlite3_close(database); }
+  };
+  std::unique_ptr<sqlite3, Close> database_;
+};
+
+// Looks into the spool at the moment in which an acknowledgement of the daemon's passes.
+class Witness : public Relay {
+ public:
+  Witness(std::uint16_t broker_port, std::filesystem::path spool)
+      : Relay(broker_port), spool_(std::move(spool)) {}
+  ~Witness() override { stop(); }
+
+  // How many messages were in the spool at each, PUBACK or PUBREC.
+  std::vector<int> seen() const {
+    const std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
+ protected:
+  void packet(Connection& connection, const WirePacket& packet) override {
+    if (packet.from_client && (packet.type() == kPuback || packet.type() == kPubrec)) {
+      const std::lock_guard lock(mutex_);
+      seen_.push_back(SpoolFile(spool_).messages());
+    }
+    Relay::packet(connection, packet);
+  }
+
+ private:
+  const std::filesystem::path spool_;
+  mutable std::mutex mutex_;
+  std::vector<int> seen_;
+};
+
+class SpoolIntegration : public VersionedTest {
+ protected:
+  std::filesystem::path spool() const { return daemon_.file("state") / "spool.db"; }
+  static constexpr const char* kOptimistic = "  optimistic_acknowledgement: true\n";
+
+  // With a handler that hangs; returns once `count` messages are acknowledged, a third of them of
+  // each QoS but 0.
+  void acknowledge_while_held(const std::vector<std::string>& sent, const std::string& mqtt = "") {
+    start(recorder("all", "{topic: n/#, qos: 2}"), {"n/#"}, version() + mqtt);
+    hold("all");
+    for (const int qos : {1, 2}) publish_all(broker_, "n/" + std::to_string(qos), sent, {.qos = qos});
+    await_held("all");
+    ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(),
+                                                  static_cast<int>(2 * sent.size())));
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Versions, SpoolIntegration, ::testing::Values("5", "3.1.1"), version_name);
+
+TEST_P(SpoolIntegration, HasAMessageBeforeItsAcknowledgementLeaves) {
+  broker_.start();
+  Witness witness(broker_.port(), spool());
+  configure(recorder("all", "{topic: n/#, qos: 2}"), witness.key() + version());
+  daemon_.start_ready();
+  await_subscriptions({"n/#"});
+  hold("all");
+  publish_all(broker_, "n/1", numbers(10), {.qos = 1});
+  publish_all(broker_, "n/2", numbers(10), {.qos = 2});
+  ASSERT_TRUE(eventually([&] { return witness.seen().size() == 20; }));
+  // None is handled: at the nth acknowledgement n at least are there.
+  const std::vector<int> seen = witness.seen();
+  for (int n = 0; n < 20; ++n) EXPECT_GE(seen[static_cast<std::size_t>(n)], n + 1);
+  release("all");
+  await_records("all", 20);
+  EXPECT_TRUE(eventually([&] { return SpoolFile(spool()).messages() == 0; }));
+}
+
+TEST_P(SpoolIntegration, IsLeftOutByOptimisticAcknowledgement) {
+  broker_.start();
+  Witness witness(broker_.port(), spool());
+  configure(recorder("all", "{topic: n/#, qos: 2}"), witness.key() + version() + kOptimistic);
+  daemon_.start_ready();
+  await_subscriptions({"n/#"});
+  hold("all");
+  publish_all(broker_, "n/1", numbers(10), {.qos = 1});
+  publish_all(broker_, "n/2", numbers(10), {.qos = 2});
+  ASSERT_TRUE(eventually([&] { return witness.seen().size() == 20; }));
+  EXPECT_THAT(witness.seen(), Each(0));
+}
+
+TEST_P(SpoolIntegration, GivesBackWhatAKilledDaemonHadAcknowledged) {
+  const std::vector<std::string> sent = numbers(50);
+  ASSERT_NO_FATAL_FAILURE(acknowledge_while_held(sent));
+  daemon_.kill();
+  broker_.stop();  // it has nothing to send again
+  release("all");
+  daemon_.start_ready();
+  await_log("100 messages of an earlier run are to be handled first");
+  const Records got = await_records("all", 100);
+  for (const char* topic : {"n/1", "n/2"}) {
+    Records of_topic;
+    std::ranges::copy_if(got, std::back_inserter(of_topic),
+                         [&](const Record& r) { return r.topic == topic; });
+    EXPECT_THAT(payloads(of_topic), ElementsAreArray(sent)) << topic;
+  }
+  EXPECT_TRUE(eventually([&] { return SpoolFile(spool()).messages() == 0; }));
+}
+
+TEST_P(SpoolIntegration, HasNothingToGiveBackAfterOptimisticAcknowledgement) {
+  ASSERT_NO_FATAL_FAILURE(acknowledge_while_held(numbers(10), kOptimistic));
+  daemon_.kill();
+  release("all");
+  daemon_.start_ready();
+  await_subscriptions({"n/#"}, 2);
+  publish(broker_, "n/end", "end");
+  EXPECT_THAT(payloads(await_payload("all", "end")), ElementsAre("end"));
+}
+
+TEST_P(SpoolIntegration, KeepsOldMessagesBeforeNewOnes) {
+  const std::vector<std::string> sent = numbers(20);
+  ASSERT_NO_FATAL_FAILURE(acknowledge_while_held(sent));
+  daemon_.kill();
+  publish_all(broker_, "n/1", {"21", "22"});
+  release("all");
+  daemon_.start_ready();
+  Records of_topic;
+  for (const Record& record : await_payload("all", "22"))
+    if (record.topic == "n/1") of_topic.push_back(record);
+  EXPECT_THAT(payloads(of_topic), ElementsAreArray(numbers(22)));
+}
+
+TEST_P(SpoolIntegration, KeepsWhatAStopLeavesOver) {
+  start(recorder("all", "n"), {"n"}, version());
+  daemon_.configure(daemon_.mqtt_section(broker_, version()) + "shutdown_timeout: 100ms\nhandlers:\n" +
+                    recorder("all", "n"));
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  daemon_.start_ready();
+  await_subscriptions({"n"}, 2);
+  hold("all");
+  publish_all(broker_, "n", numbers(5));
+  await_held("all");
+  ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 5));
+  ASSERT_TRUE(daemon_.stop());
+  await_log("all: 5 messages were not handled .*: those of QoS 1 and 2 are kept for the next start");
+  release("all");
+  daemon_.start_ready();
+  EXPECT_THAT(distinct(payloads(await_payload("all", "5"))), ElementsAreArray(numbers(5)));
+}
+
+TEST_P(SpoolIntegration, KeepsTheMessagesOfAHandlerThatIsTakenOut) {
+  ASSERT_NO_FATAL_FAILURE(acknowledge_while_held(numbers(3)));
+  daemon_.kill();
+  release("all");
+  configure(recorder("other", "x"), version());
+  daemon_.start_ready();
+  await_log("6 messages wait in the spool for the handler all, which is not configured");
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  configure(recorder("all", "{topic: n/#, qos: 2}"), version());
+  daemon_.start_ready();
+  EXPECT_THAT(await_records("all", 6), SizeIs(6));
+}
+
+TEST_P(SpoolIntegration, RefusesWhatItCannotStore) {
+  start(recorder("all", "{topic: n, qos: 2}"), {"n"}, version());
+  publish(broker_, "n", "first");
+  await_payload("all", "first");
+  ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 1));
+  ASSERT_TRUE(eventually([&] { return SpoolFile(spool()).messages() == 0; }));
+  {
+    // Whoever holds the database stands for a disk that takes nothing.
+    const SpoolFile other(spool());
+    other.run("BEGIN IMMEDIATE");
+    publish(broker_, "n", "second", {.qos = 2});
+    await_log("a message cannot be stored: .*spool.db: database is locked: not taking messages");
+    EXPECT_TRUE(eventually([&] {
+      return daemon_.notify().text().find("(a message cannot be stored: ") != std::string::npos;
+    }));
+    EXPECT_EQ(broker_.count_in_log("Received PUBREC from " + daemon_.client_id()), 0);
+    other.run("ROLLBACK");
+  }
+  EXPECT_THAT(payloads(await_payload("all", "second")), ElementsAre("first", "second"));
+}
+
+TEST_F(IntegrationTest, QoS0IsNotSpooled) {
+  start(recorder("all", "n"), {"n"});
+  hold("all");
+  publish_all(broker_, "n", numbers(10), {.qos = 0});
+  await_held("all");
+  EXPECT_EQ(SpoolFile(daemon_.file("state") / "spool.db").messages(), 0);
+  release("all");
+  await_records("all", 10);
+}
+
+TEST_F(IntegrationTest, SpoolThatCannotBeUsedEndsTheStart) {
+  broker_.start();
+  write_file(daemon_.file("state") / "spool.db", std::string(5000, 'x'));
+  configure(recorder("all", "n"));
+  daemon_.start();
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 74});
+  await_log("spool.db: file is not a database: expected a spool; nothing was deleted");
+}
+
+TEST_F(IntegrationTest, SpoolHasItsDirectory) {
+  broker_.start();
+  const std::filesystem::path directory = daemon_.file("elsewhere");
+  daemon_.configure(daemon_.mqtt_section(broker_) + "spool: {directory: " + directory.string() +
+                    ", durability: power}\nhandlers:\n" + recorder("all", "n"));
+  daemon_.add_plugin("recorder");
+  daemon_.start_ready();
+  await_subscriptions({"n"});
+  publish(broker_, "n", "x");
+  await_payload("all", "x");
+  EXPECT_TRUE(std::filesystem::exists(directory / "spool.db"));
+  EXPECT_TRUE(std::filesystem::exists(directory / "session.json"));
+  EXPECT_FALSE(std::filesystem::exists(daemon_.file("state") / "spool.db"));
+}
+
+TEST_F(IntegrationTest, SpoolIsOfOneDaemon) {
+  start(recorder("all", "n"), {"n"});
+  const Finished second = daemon_.run({});
+  EXPECT_EQ(second.exit, Exit{.status = 74});
+  EXPECT_THAT(second.errors, ::testing::HasSubstr("another fastmqttd uses it"));
+}
+
+}  // namespace
+}  // namespace fastmqttd::testing
