@@ -30,6 +30,7 @@ namespace fastmqttd {
 namespace {
 
 constexpr Duration kDestroyLimit = std::chrono::seconds(5);
+constexpr Duration kFlushLimit = std::chrono::seconds(2);
 
 struct CommandLine {
   std::string config = build::kConfigFile;
@@ -187,7 +188,7 @@ int run(const Config& config, const std::string& config_file) {
   const int status = loop.run();
 
   log_counts(dispatcher);
-  spool.flush();
+  spool.flush(kFlushLimit);
   // What still hangs in a call cannot be destroyed under it.
   if (!dispatcher.finished() || session.state().phase != SessionState::Phase::stopped) {
     log::info("stopped");

@@ -23,8 +23,10 @@ namespace {
 constexpr std::int64_t kFormat = 1;
 // Settlements in one transaction, during which an append waits.
 constexpr std::size_t kBatch = 256;
-// After so many transactions the log is moved into the database.
-constexpr int kCheckpointEvery = 1000;
+// Once the write-ahead log has so many pages they are moved into the database, beside the appends;
+// once it has so many more, appends wait for a moment, so that it can begin again.
+constexpr int kCheckpointPages = 1000;
+constexpr int kRestartPages = 16 * kCheckpointPages;
 constexpr auto kRetryPause = std::chrono::seconds(1);
 
 constexpr const char* kTables = R"(
@@ -111,6 +113,13 @@ Spool::Spool(const std::filesystem::path& directory, Durability durability)
   } catch (const sqlite::Error& error) {
     unusable(file_, error.what(), "expected a spool; nothing was deleted: move it away to go on");
   }
+  ::sqlite3_wal_hook(
+      store_->lock()->database.handle(),
+      [](void* self, sqlite3*, const char*, int pages) {
+        static_cast<Spool*>(self)->log_grew(pages);
+        return SQLITE_OK;
+      },
+      this);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -165,35 +174,69 @@ void Spool::settle(std::uint64_t message_id, Handler handler) {
   if (first) changed_.notify_one();
 }
 
-void Spool::flush() {
+void Spool::flush(Duration limit) {
+  const TimePoint deadline = Clock::now() + limit;
   auto state = state_.lock();
-  while (state->writing || !state->settled.empty()) state.wait(written_);
+  while ((state->writing || !state->settled.empty()) && Clock::now() < deadline)
+    state.wait_until(written_, deadline);
+}
+
+// On the thread that has just committed.
+void Spool::log_grew(int pages) {
+  auto state = state_.lock();
+  state->log_pages = pages;
+  if (pages % kCheckpointPages != 0) return;
+  state.unlock();
+  changed_.notify_one();
 }
 
 void Spool::run() {
   ::pthread_setname_np(::pthread_self(), "spool");
-  int transactions = 0;
+  int moved_at = 0;  // pages in the log when they were moved last
   auto state = state_.lock();
   for (;;) {
-    while (state->settled.empty() && !state->closing) state.wait(changed_);
-    if (state->settled.empty()) break;
+    const auto due = [&] {
+      if (state->log_pages < moved_at) moved_at = 0;  // it has begun again
+      return state->log_pages >= moved_at + kCheckpointPages;
+    };
+    while (state->settled.empty() && !due() && !state->closing) state.wait(changed_);
+    if (due()) {
+      const int pages = moved_at = state->log_pages;
+      state.unlock();
+      checkpoint(pages);
+      state.relock();
+    }
+    if (state->settled.empty()) {
+      if (state->closing) break;
+      continue;
+    }
     std::vector<Settlement> settled;
     settled.swap(state->settled);
     state->writing = true;
-    const bool closing = state->closing;
     state.unlock();
-    for (std::size_t first = 0; first < settled.size(); first += kBatch) {
-      const std::size_t count = std::min(kBatch, settled.size() - first);
-      while (!write(std::span(settled).subspan(first, count)) && !closing)
-        std::this_thread::sleep_for(kRetryPause);
-      if (++transactions % kCheckpointEvery == 0) checkpoint();
-    }
+    write_all(settled);
     state.relock();
     state->writing = false;
     written_.notify_all();
   }
   state.unlock();
-  checkpoint();
+  checkpoint(kCheckpointPages);
+}
+
+void Spool::write_all(const std::vector<Settlement>& settled) {
+  for (std::size_t first = 0; first < settled.size(); first += kBatch) {
+    const std::size_t count = std::min(kBatch, settled.size() - first);
+    while (!write(std::span(settled).subspan(first, count)))
+      if (!pause()) return;
+  }
+}
+
+// Before another try; false when it is time to close.
+bool Spool::pause() {
+  const TimePoint end = Clock::now() + kRetryPause;
+  auto state = state_.lock();
+  while (!state->closing && Clock::now() < end) state.wait_until(changed_, end);
+  return !state->closing;
 }
 
 bool Spool::write(std::span<const Settlement> settled) {
@@ -214,12 +257,13 @@ bool Spool::write(std::span<const Settlement> settled) {
 }
 
 // By a connection of its own, so that no append waits for it.
-void Spool::checkpoint() {
+void Spool::checkpoint(int pages) {
   try {
     sqlite::Database database(file_);
     database.run("PRAGMA wal_checkpoint(PASSIVE)");
+    if (pages >= kRestartPages) database.run("PRAGMA wal_checkpoint(RESTART)");
   } catch (const sqlite::Error& error) {
-    log::error("{}: cannot tidy up: {}", file_.string(), error.what());
+    log::error("{}: cannot move its log into it: {}", file_.string(), error.what());
   }
 }
 

@@ -51,8 +51,8 @@ class Spool {
   // A handler is done with a message, or it was given up.
   void settle(std::uint64_t message_id, Handler handler);
 
-  // Returns when all that was settled until now is written.
-  void flush();
+  // Returns when all that was settled is written, after `limit` at the latest.
+  void flush(Duration limit);
 
   // All that was not settled when the spool was opened, in the order of arrival.
   std::vector<Unsettled> unsettled();
@@ -65,12 +65,16 @@ class Spool {
   struct State {
     std::vector<Settlement> settled;  // not yet written
     bool writing = false;
+    int log_pages = 0;  // in the write-ahead log
     bool closing = false;
   };
 
   void run();
+  void write_all(const std::vector<Settlement>& settled);
+  bool pause();
   bool write(std::span<const Settlement> settled);
-  void checkpoint();
+  void log_grew(int pages);
+  void checkpoint(int pages);
 
   UniqueFd lock_;  // of the directory: two daemons would deliver everything twice
   std::unique_ptr<Guarded<Store>> store_;

@@ -155,7 +155,7 @@ TEST_F(SpoolTest, ForgetsWhatIsSettled) {
     append(*spool, message(id), {one});
     spool->settle(id, one);
   }
-  spool->flush();
+  spool->flush(20s);
   EXPECT_EQ(count("messages"), 0);
   EXPECT_EQ(count("deliveries"), 0);
 }
@@ -229,6 +229,34 @@ TEST_F(SpoolTest, SurvivesPowerWhenTold) {
   EXPECT_EQ(open()->unsettled().size(), 1u);
 }
 
+// However much goes through it.
+TEST_F(SpoolTest, ItsLogStaysWithinBounds) {
+  const auto spool = open();
+  const auto one = spool->handler("one");
+  const std::string payload(1000, 'x');
+  std::uintmax_t largest = 0;
+  for (std::uint64_t id = 1; id <= 20'000; ++id) {
+    append(*spool, message(id, payload), {one});
+    spool->settle(id, one);
+    if (id % 100 == 0) largest = std::max(largest, fs::file_size(directory_ / "spool.db-wal"));
+  }
+  // 20,000 appends of two pages each would be 160 MB.
+  EXPECT_LT(largest, 100u << 20);
+}
+
+TEST_F(SpoolTest, EndsWithWhatItCannotWrite) {
+  auto spool = open();
+  const auto one = spool->handler("one");
+  append(*spool, message(1), {one});
+  sqlite::Database other(file_);
+  other.run("BEGIN IMMEDIATE");
+  spool->settle(1, one);
+  spool->flush(1ms);
+  spool.reset();
+  other.run("ROLLBACK");
+  EXPECT_EQ(count("deliveries"), 1);
+}
+
 // From two sides at once, as in the daemon.
 TEST_F(SpoolTest, SettlesWhileItAppends) {
   const auto spool = open();
@@ -246,7 +274,7 @@ TEST_F(SpoolTest, SettlesWhileItAppends) {
     appended = id;
   }
   settling.join();
-  spool->flush();
+  spool->flush(20s);
   EXPECT_EQ(count("deliveries"), 0);
 }
 
