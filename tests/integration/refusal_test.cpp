@@ -228,7 +228,10 @@ TEST_F(Refusal, StopsAtOnceWhileTheBrokerSaysNothing) {
 
 class Aedes : public IntegrationTest {
  protected:
-  void start_aedes() {
+  void SetUp() override {
+    if (!std::filesystem::exists(FASTMQTTD_SOURCE_DIR "/build/aedes/node_modules/aedes"))
+      GTEST_SKIP()
+          << "aedes is not there: packaging/install-build-deps gets it from the npm registry";
     broker_process_ = std::make_unique<Process>(
         Command{.argv = {"node", FASTMQTTD_SOURCE_DIR "/tests/support/aedes/broker.js",
                          std::to_string(port_.number())},
@@ -244,9 +247,6 @@ class Aedes : public IntegrationTest {
 };
 
 TEST_F(Aedes, IsSpokenToInItsVersion) {
-  if (!std::filesystem::exists(FASTMQTTD_SOURCE_DIR "/build/aedes/node_modules/aedes"))
-    GTEST_SKIP() << "aedes is not there: packaging/install-build-deps gets it from the npm registry";
-  ASSERT_NO_FATAL_FAILURE(start_aedes());
   daemon_.add_plugin("actor");
   configure(recorder("all", "out") + "  actor: {subscribe: [do], options: {to: out, qos: 2}}\n",
             "  port: " + std::to_string(port_.number()) + "\n  status_topic: do\n");
@@ -265,6 +265,14 @@ TEST_F(Aedes, IsSpokenToInItsVersion) {
     const std::size_t first = log.find("does not speak MQTT 5");
     return log.find("does not speak MQTT 5", first + 1) != std::string::npos;
   }));
+}
+
+TEST_F(Aedes, IsNotSpokenToWhenFallingBackIsForbidden) {
+  configure(recorder("all", "out"),
+            "  port: " + std::to_string(port_.number()) + "\n  version_fallback: false\n");
+  daemon_.start_ready();
+  await_log("refuses the connection: unacceptable protocol version.*set mqtt.version");
+  EXPECT_FALSE(daemon_.logged("connected to .*, MQTT"));
 }
 
 // ---- what is subscribed ------------------------------------------------------------------------

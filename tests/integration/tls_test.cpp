@@ -204,6 +204,17 @@ TEST_F(Tls, BadFilesAreFoundAtTheStart) {
   EXPECT_THAT(refused("ciphers: NONSENSE"), HasSubstr("mqtt.ssl.ciphers: no cipher match"));
 }
 
+TEST_F(Tls, StopsAtOnceWhileTheBrokerSaysNothing) {
+  broker_.use_tls(local());
+  broker_.start();
+  broker_.pause();
+  configure(recorder("all", "a/#"), ssl() + "  connect_timeout: 10m\n");
+  daemon_.start();
+  await_log("connecting to");
+  EXPECT_EQ(daemon_.stop(10s), Exit{});
+  broker_.resume();
+}
+
 // openssl's own server, for what mosquitto does not tell or cannot be told.
 class TlsPeer : public Tls {
  protected:

@@ -183,6 +183,7 @@ void Relay::accepted(Connection& connection) {
 }
 
 void Relay::packet(Connection& connection, const WirePacket& packet) {
+  if (packet.from_client && packet.type() == held_back_) return;
   write(packet.from_client ? connection.broker.get() : connection.client.get(), packet.bytes);
 }
 

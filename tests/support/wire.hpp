@@ -114,12 +114,16 @@ class Relay : public PacketServer {
   explicit Relay(std::uint16_t broker_port);
   ~Relay() override { stop(); }
 
+  // From now on the broker gets none of these.
+  void hold_back(PacketType type) { held_back_ = type; }
+
  protected:
   void accepted(Connection& connection) override;
   void packet(Connection& connection, const WirePacket& packet) override;
 
  private:
   const std::uint16_t broker_port_;
+  std::atomic<int> held_back_{0};
 };
 
 // Answers each CONNECT with the next of its answers, the last one again and again; "" ends the
