@@ -196,5 +196,26 @@ TEST_F(IntegrationTest, SmallPacketsLeaveAtOnce) {
   EXPECT_LT(apart[apart.size() / 2], 20ms);
 }
 
+// Never more on their way than the broker takes [MQTT-3.3.4-7]; and never as many, for then Paho
+// stands still for a second.
+TEST_F(IntegrationTest, ReceiveMaximumOfTheBrokerIsKeptTo) {
+  using namespace std::string_literals;
+  constexpr std::size_t kMaximum = 10, kMessages = 300;
+  ScriptedBroker fake({ScriptedBroker::connack5(0, "\x21\x00\x0a"s)});
+  daemon_.add_plugin("actor");
+  configure("  actor: {subscribe: [do], options: {to: out, qos: 1}}\n", fake.key());
+  daemon_.start_ready();
+  const auto begin = std::chrono::steady_clock::now();
+  fake.send(wire_packet(0x30, wire_text("do") + "\0"s + "count " + std::to_string(kMessages)));
+  ASSERT_TRUE(fake.wait_for(kPublish, kMessages));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);  // with the stalls: 30 s
+  std::size_t on_way = 0, most = 0;
+  for (const WirePacket& packet : fake.packets()) {
+    if (packet.from_client && packet.type() == kPublish) most = std::max(most, ++on_way);
+    if (!packet.from_client && packet.type() == kPuback) --on_way;
+  }
+  EXPECT_LE(most, kMaximum);
+}
+
 }  // namespace
 }  // namespace fastmqttd::testing
