@@ -1,5 +1,5 @@
-// The MESSAGE_IDs of lines that stand for an event (systemd.journal-fields(7), journalctl --catalog).
-// An id never changes its meaning and is never used again.
+// The MESSAGE_IDs of lines that stand for an event (systemd.journal-fields(7), journalctl
+// --catalog). An id never changes its meaning and is never used again.
 #pragma once
 
 #include <string_view>

@@ -64,8 +64,8 @@ void check_will(const SectionReader& s, const MqttConfig& c) {
   report_if("will_message_qos", c.will_message_qos != 0, what, expected);
   report_if("will_message_retain", c.will_message_retain, what, expected);
   if (c.status_topic) return;
-  report_if("will_delay_interval", c.will_delay_interval > 0s,
-            "has no effect without a will", "expected will_message_topic or status_topic too");
+  report_if("will_delay_interval", c.will_delay_interval > 0s, "has no effect without a will",
+            "expected will_message_topic or status_topic too");
 }
 
 }  // namespace

@@ -18,8 +18,8 @@ std::vector<Spool::Handler> keys_of(const std::vector<HandlerToRun>& handlers, S
 }
 
 std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& handlers,
-                                              const std::vector<Spool::Handler>& keys,
-                                              Spool* spool, Outbox& outbox,
+                                              const std::vector<Spool::Handler>& keys, Spool* spool,
+                                              Outbox& outbox,
                                               const std::function<void()>& attention) {
   std::vector<std::unique_ptr<Lane>> lanes;
   std::vector<Problem> problems;

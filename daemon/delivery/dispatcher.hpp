@@ -31,8 +31,8 @@ class Dispatcher {
   Dispatcher(const std::vector<HandlerToRun>& handlers, const std::function<void()>& attention,
              Spool* spool = nullptr);
 
-  // What an earlier run has left in the spool, before start(); how many messages.  Those of handlers
-  // that are not there stay where they are, with a warning.
+  // What an earlier run has left in the spool, before start(); how many messages.  Those of
+  // handlers that are not there stay where they are, with a warning.
   std::size_t restore();
   // Whether messages of QoS 1 and 2 are stored before they are accepted; they are unless told.
   void store(bool on) { store_ = on; }
@@ -44,9 +44,9 @@ class Dispatcher {
   Outbox& outbox() { return outbox_; }
   void start();
 
-  // [receiving thread] True when the message is safe (of QoS 1 and 2: stored) and every handler that
-  // wants it has it.  False, and then none has it, when one of them has no room, or when it cannot be
-  // stored: it must not be acknowledged.
+  // [receiving thread] True when the message is safe (of QoS 1 and 2: stored) and every handler
+  // that wants it has it.  False, and then none has it, when one of them has no room, or when it
+  // cannot be stored: it must not be acknowledged.
   bool accept(const MessagePtr& message);
   // Why the latest one was refused.
   std::string why_refused() { return *why_refused_.lock(); }
@@ -84,9 +84,9 @@ class Dispatcher {
   std::vector<std::unique_ptr<Lane>> lanes_;
   SubscriptionPlan plan_;
   Router router_;
-  std::vector<std::uint32_t> targets_;      // of the message at hand; the receiving thread's own
+  std::vector<std::uint32_t> targets_;       // of the message at hand; the receiving thread's own
   std::vector<Spool::Handler> target_keys_;  // likewise
-  std::vector<std::atomic<bool>> refused_;  // by place
+  std::vector<std::atomic<bool>> refused_;   // by place
   // The latest message that found no room.
   std::atomic<Lane*> full_lane_{nullptr};
   std::atomic<std::size_t> full_bytes_{0};

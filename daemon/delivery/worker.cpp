@@ -60,8 +60,8 @@ void Worker::start() {
 }
 
 void Worker::restore(const MessagePtr& message) {
-  const std::chrono::nanoseconds age(std::max<std::int64_t>(
-      realtime_ns() - message->received_ns(), 0));
+  const std::chrono::nanoseconds age(
+      std::max<std::int64_t>(realtime_ns() - message->received_ns(), 0));
   state_.lock()->queue.restore(message, Clock::now() - age);
 }
 
@@ -261,7 +261,8 @@ TimePoint Worker::call(std::size_t first, std::size_t count) {
 }
 
 void Worker::log_slow(std::size_t first, Clock::duration took) const {
-  const std::string_view topic(views_->messages[first].topic.data, views_->messages[first].topic.size);
+  const std::string_view topic(views_->messages[first].topic.data,
+                               views_->messages[first].topic.size);
   log::write(log::Level::warning,
              fmt::format("{}: {}: the call took {}, more than its timeout of {}", config_.name,
                          log::shown_topic(topic),

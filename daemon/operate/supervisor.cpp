@@ -121,13 +121,13 @@ void Supervisor::give_up() {
   dispatcher_.abandon();
   for (const auto& lane : dispatcher_.lanes())
     if (const std::size_t left = lane->waiting(); left > 0)
-      log::write(log::Level::error,
-                 fmt::format("{}: {} messages were not handled within the shutdown timeout of {}: {}",
-                             lane->name(), left, format_duration(shutdown_timeout_),
-                             dispatcher_.stores()
-                                 ? "those of QoS 1 and 2 are kept for the next start"
-                                 : "they are lost"),
-                 {{"MQTT_HANDLER", lane->name()}});
+      log::write(
+          log::Level::error,
+          fmt::format("{}: {} messages were not handled within the shutdown timeout of {}: {}",
+                      lane->name(), left, format_duration(shutdown_timeout_),
+                      dispatcher_.stores() ? "those of QoS 1 and 2 are kept for the next start"
+                                           : "they are lost"),
+          {{"MQTT_HANDLER", lane->name()}});
   // Lanes between two calls end in no time; one that hangs in a call never does.
   loop_.once_after(200ms, [this] { loop_.finish(exit_status_); });
 }

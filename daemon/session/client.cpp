@@ -105,9 +105,9 @@ std::vector<int> granted(const mqtt::token& token, std::size_t filters) {
 }
 
 // A number of seconds as Paho has to be given it.  Paho C before 1.3.13 writes four bytes by
-// arithmetic on signed numbers: all ones would go out as 00 00 00 ff, four minutes instead of never.
-// The number for never is one that it makes ff ff ff ff of; a later Paho writes it as it stands, 136
-// years.  Others are cut at 68 years.
+// arithmetic on signed numbers: all ones would go out as 00 00 00 ff, four minutes instead of
+// never. The number for never is one that it makes ff ff ff ff of; a later Paho writes it as it
+// stands, 136 years.  Others are cut at 68 years.
 std::int32_t four_bytes(std::uint32_t seconds) {
   if (seconds == kNever) return -0x01010101;
   return static_cast<std::int32_t>(std::min<std::uint32_t>(seconds, 0x7FFFFFFF));
@@ -147,7 +147,8 @@ Client::Client(const MqttConfig& config, MqttVersion version, const std::string&
              &store)) {
   paho_.set_message_callback(
       [this](const mqtt::const_message_ptr& message) { on_message(*message); });
-  paho_.set_connection_lost_handler([this](const std::string& cause) { callbacks_.lost(cause, 0); });
+  paho_.set_connection_lost_handler(
+      [this](const std::string& cause) { callbacks_.lost(cause, 0); });
   // A DISCONNECT from the broker comes here alone, not to the handler above.
   paho_.set_disconnected_handler([this](const mqtt::properties& properties, int code) {
     std::string why = "the broker disconnected: " + reason_text(code);
@@ -321,13 +322,12 @@ mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const Subscrip
       static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
   mqtt::properties properties;
   if (request.identifier != 0)
-    properties.add({mqtt::property::SUBSCRIPTION_IDENTIFIER,
-                    static_cast<std::int32_t>(request.identifier)});
+    properties.add(
+        {mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(request.identifier)});
   return paho_.subscribe(s.topic.text(), qos(place), &request, answers_, options, properties);
 }
 
-bool Client::unsubscribe(const std::vector<std::string>& filters,
-                         const KeepWaiting& keep_waiting) {
+bool Client::unsubscribe(const std::vector<std::string>& filters, const KeepWaiting& keep_waiting) {
   try {
     const auto all = std::make_shared<mqtt::string_collection>();
     for (const std::string& filter : filters) all->push_back(filter);

@@ -36,10 +36,10 @@ struct BrokerAddress {
 // Why an attempt to connect failed.
 struct ConnectFailure {
   enum class Kind {
-    unreachable,    // no connection, or none that TLS would have
+    unreachable,     // no connection, or none that TLS would have
     without_answer,  // the broker ended the connection instead of sending CONNACK
-    refused,        // it sent one that says no
-    given_up,       // waiting was: there is nothing to say
+    refused,         // it sent one that says no
+    given_up,        // waiting was: there is nothing to say
   };
   Kind kind = Kind::unreachable;
   int code = 0;  // refused: see reason.hpp

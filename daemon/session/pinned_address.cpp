@@ -42,8 +42,8 @@ extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* ho
                                                                   const char* service,
                                                                   const addrinfo* hints,
                                                                   addrinfo** result) {
-  static const auto libc = reinterpret_cast<decltype(&::getaddrinfo)>(
-      ::dlsym(RTLD_NEXT, "getaddrinfo"));
+  static const auto libc =
+      reinterpret_cast<decltype(&::getaddrinfo)>(::dlsym(RTLD_NEXT, "getaddrinfo"));
   const auto address = fastmqttd::pinned(host);
   return libc(address ? address->c_str() : host, service, hints, result);
 }

@@ -13,7 +13,8 @@ class ProtocolVersion {
 
   MqttVersion next() const { return next_; }
 
-  // The broker refused the attempt because of its version.  True when another is to be made at once.
+  // The broker refused the attempt because of its version.  True when another is to be made at
+  // once.
   bool refused() {
     if (!can_fall_back()) return false;
     next_ = MqttVersion::v3_1_1;
@@ -55,7 +56,7 @@ class ProtocolVersion {
   MqttVersion next_;
   bool on_trial_ = false;
   bool spoken_ = false;  // MQTT 5 was answered once
-  int silent_ = 0;  // in a row
+  int silent_ = 0;       // in a row
 };
 
 // "3.1.1"

@@ -36,10 +36,10 @@ std::string reason_text(int code) {
 
 bool refuses_for_good(int code) {
   constexpr std::array kForGood{
-      kOldVersion,       kOldClientId,    kOldBadCredentials, kOldNotAuthorized,
-      kUnsupportedVersion, kBadClientId,  kBadCredentials,    kNotAuthorized,
-      kBanned,           kBadAuthentication, kBadTopicName,   kPacketTooLarge,
-      kBadPayloadFormat, kNoRetain,       kNoSuchQos,         kServerMoved};
+      kOldVersion,   kOldClientId,    kOldBadCredentials, kOldNotAuthorized, kUnsupportedVersion,
+      kBadClientId,  kBadCredentials, kNotAuthorized,     kBanned,           kBadAuthentication,
+      kBadTopicName, kPacketTooLarge, kBadPayloadFormat,  kNoRetain,         kNoSuchQos,
+      kServerMoved};
   return std::ranges::find(kForGood, code) != kForGood.end();
 }
 

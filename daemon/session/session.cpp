@@ -197,8 +197,7 @@ class Session::Owner {
 
   void log_failure(const ConnectFailure& failure) const {
     if (failure.kind != ConnectFailure::Kind::refused) {
-      log::write(log::Level::warning,
-                 fmt::format("cannot connect to {}: {}", broker_, failure.why),
+      log::write(log::Level::warning, fmt::format("cannot connect to {}: {}", broker_, failure.why),
                  {{"MQTT_BROKER", broker_}});
       return;
     }
@@ -346,9 +345,10 @@ class Session::Owner {
       kept_.forget();
     }
     if (connected.session_expiry && !std::exchange(expiry_logged_, true))
-      log::warning("{} keeps the session for {} after a lost connection only, whatever "
-                   "mqtt.session_expiry_interval says",
-                   broker_, format_duration(*connected.session_expiry));
+      log::warning(
+          "{} keeps the session for {} after a lost connection only, whatever "
+          "mqtt.session_expiry_interval says",
+          broker_, format_duration(*connected.session_expiry));
     if (client_->version() != MqttVersion::v5) warn_of_mqtt5_keys();
   }
 
@@ -374,8 +374,8 @@ class Session::Owner {
 
   bool announce(const char* status, Duration timeout) {
     const std::string topic = config_.status_topic->value();
-    return client_->announce(
-        Message({.topic = topic, .payload = status, .qos = 1, .retain = true}), timeout);
+    return client_->announce(Message({.topic = topic, .payload = status, .qos = 1, .retain = true}),
+                             timeout);
   }
 
   // Until the connection ends or is to end; says why.
@@ -466,8 +466,8 @@ class Session::Owner {
               auto state = state_.lock();
               // The first one knows best.
               if (!state->lost)
-                state->lost = Loss{
-                    why.empty() ? "the broker closed it, or the network did" : why, reason_code};
+                state->lost = Loss{why.empty() ? "the broker closed it, or the network did" : why,
+                                   reason_code};
               state.unlock();
               changed_.notify_one();
             }});
@@ -502,9 +502,9 @@ class Session::Owner {
   const std::function<void()> attention_;
   std::condition_variable changed_;
   Guarded<State> state_;
-  std::string broker_;       // of the attempt or connection at hand; the owner's own
-  bool subscribed_ = false;  // by this process, on the session at the broker
-  int short_lived_ = 0;      // connections in a row
+  std::string broker_;          // of the attempt or connection at hand; the owner's own
+  bool subscribed_ = false;     // by this process, on the session at the broker
+  int short_lived_ = 0;         // connections in a row
   std::uint32_t failures_ = 0;  // attempts in a row; each is at all hosts
   bool for_good_ = false;       // the broker will go on refusing
   ProtocolVersion version_;

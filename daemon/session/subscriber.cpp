@@ -63,8 +63,8 @@ bool Subscriber::subscribe_to(const std::vector<std::uint32_t>& places, Client& 
 
   for (std::size_t first = 0; first < requests.size(); first += kPacketsOnWay) {
     const auto begin = requests.begin() + static_cast<std::ptrdiff_t>(first);
-    const auto end = begin + static_cast<std::ptrdiff_t>(
-                                 std::min(kPacketsOnWay, requests.size() - first));
+    const auto end =
+        begin + static_cast<std::ptrdiff_t>(std::min(kPacketsOnWay, requests.size() - first));
     const std::vector<Client::SubscribeRequest> batch(begin, end);
     const auto codes = client.subscribe(batch, plan_, keep_waiting);
     if (!codes) return false;
@@ -131,12 +131,12 @@ void Subscriber::judge(std::uint32_t place, int code) {
 void Subscriber::refuse(std::uint32_t place, int code, const std::string& why) {
   refused_[place] = true;
   const std::string& filter = plan_.subscriptions()[place].topic.text();
-  log::write(log::Level::error,
-             fmt::format("the broker refuses the subscription to {}: {}", log::shown_topic(filter),
-                         why),
-             {{"MESSAGE_ID", event::kSubscriptionRefused},
-              {"MQTT_TOPIC", filter},
-              {"MQTT_REASON", std::to_string(code)}});
+  log::write(
+      log::Level::error,
+      fmt::format("the broker refuses the subscription to {}: {}", log::shown_topic(filter), why),
+      {{"MESSAGE_ID", event::kSubscriptionRefused},
+       {"MQTT_TOPIC", filter},
+       {"MQTT_REASON", std::to_string(code)}});
 }
 
 bool Subscriber::unsubscribe(const std::set<std::string>& filters, Client& client,
@@ -152,8 +152,8 @@ bool Subscriber::unsubscribe(const std::set<std::string>& filters, Client& clien
   for (const std::string& filter : filters) {
     log::info("unsubscribing {}: no handler wants it any more", log::shown_topic(filter));
     const std::size_t size = filter.size() + kFilterOverhead;
-    const bool full = packet.size() == kFiltersInPacket ||
-                      bytes + size > client.broker().maximum_packet_size;
+    const bool full =
+        packet.size() == kFiltersInPacket || bytes + size > client.broker().maximum_packet_size;
     if (full && !send()) return false;
     packet.push_back(filter);
     bytes += size;

@@ -1,6 +1,6 @@
 // Brings what is subscribed at the broker in line with the plan: subscribes in packets that the
-// broker takes, tells the dispatcher's side and the operator what was refused, and unsubscribes what
-// an earlier configuration has left.
+// broker takes, tells the dispatcher's side and the operator what was refused, and unsubscribes
+// what an earlier configuration has left.
 //
 // The session's owner only.
 #pragma once

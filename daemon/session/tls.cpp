@@ -83,8 +83,7 @@ Context make_context(const TlsSettings& settings, TlsProblem& problem) {
   if (!settings.ciphers.empty() && ::SSL_CTX_set_cipher_list(c, settings.ciphers.c_str()) != 1)
     return fails("ciphers", openssl_reason());
   std::string protocols;  // each with its length before it
-  for (const std::string& name : settings.alpn)
-    protocols += static_cast<char>(name.size()) + name;
+  for (const std::string& name : settings.alpn) protocols += static_cast<char>(name.size()) + name;
   ::SSL_CTX_set_alpn_protos(c, reinterpret_cast<const unsigned char*>(protocols.data()),
                             static_cast<unsigned>(protocols.size()));
   return context;

@@ -95,19 +95,18 @@ struct Spool::Store {
 
   sqlite::Database database;
   sqlite::Transactions transactions{database};
-  sqlite::Statement add_message{
-      database, "INSERT INTO messages VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"};
+  sqlite::Statement add_message{database,
+                                "INSERT INTO messages VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"};
   sqlite::Statement add_delivery{database, "INSERT INTO deliveries VALUES(?1, ?2)"};
-  sqlite::Statement remove_delivery{
-      database, "DELETE FROM deliveries WHERE message=?1 AND handler=?2"};
+  sqlite::Statement remove_delivery{database,
+                                    "DELETE FROM deliveries WHERE message=?1 AND handler=?2"};
   sqlite::Statement remove_message{
       database,
       "DELETE FROM messages WHERE id=?1 AND NOT EXISTS(SELECT 1 FROM deliveries WHERE message=?1)"};
 };
 
 Spool::Spool(const std::filesystem::path& directory, Durability durability)
-    : lock_(lock_directory(directory)),
-      file_(directory / "spool.db") {
+    : lock_(lock_directory(directory)), file_(directory / "spool.db") {
   try {
     store_ = std::make_unique<Guarded<Store>>(file_, durability);
   } catch (const sqlite::Error& error) {
@@ -289,16 +288,16 @@ std::vector<Spool::Unsettled> Spool::unsettled() {
         continue;
       }
       const StoredProperties properties(rows.bytes(6));
-      all.push_back({std::make_shared<Message>(Message::Parts{
-                         .topic = rows.bytes(4),
-                         .payload = rows.bytes(5),
-                         .qos = static_cast<int>(rows.number(2)),
-                         .retain = rows.number(3) != 0,
-                         .dup = true,
-                         .received_ns = rows.number(1),
-                         .id = id,
-                         .properties = properties.list()}),
-                     rows.number(7)});
+      all.push_back(
+          {std::make_shared<Message>(Message::Parts{.topic = rows.bytes(4),
+                                                    .payload = rows.bytes(5),
+                                                    .qos = static_cast<int>(rows.number(2)),
+                                                    .retain = rows.number(3) != 0,
+                                                    .dup = true,
+                                                    .received_ns = rows.number(1),
+                                                    .id = id,
+                                                    .properties = properties.list()}),
+           rows.number(7)});
     }
   } catch (const std::runtime_error& error) {
     unusable(file_, error.what(), "expected a spool; nothing was deleted: move it away to go on");

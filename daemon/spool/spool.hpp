@@ -2,8 +2,8 @@
 // database in WAL mode.
 //
 // append() comes from the thread that receives, right before the acknowledgement; settle() from any
-// thread and never waits for the disk: a thread of the spool's own writes settlements in batches and
-// moves the write-ahead log into the database.
+// thread and never waits for the disk: a thread of the spool's own writes settlements in batches
+// and moves the write-ahead log into the database.
 #pragma once
 
 #include <condition_variable>

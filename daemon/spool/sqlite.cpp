@@ -13,9 +13,8 @@ constexpr int kBusyMs = 5000;  // for the moment in which another connection wri
 
 Statement::Statement(Database& database, std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  const int code =
-      ::sqlite3_prepare_v3(database.handle(), sql.data(), static_cast<int>(sql.size()),
-                           SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  const int code = ::sqlite3_prepare_v3(database.handle(), sql.data(), static_cast<int>(sql.size()),
+                                        SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   handle_.reset(statement);
   if (code != SQLITE_OK) fail_with(database.handle(), code);
 }
@@ -31,8 +30,7 @@ Statement& Statement::bind(int index, std::int64_t value) {
 Statement& Statement::bind(int index, std::string_view bytes) {
   // A null pointer would be NULL, not an empty blob.
   const char* const data = bytes.empty() ? "" : bytes.data();
-  const int code =
-      ::sqlite3_bind_blob64(handle_.get(), index, data, bytes.size(), SQLITE_STATIC);
+  const int code = ::sqlite3_bind_blob64(handle_.get(), index, data, bytes.size(), SQLITE_STATIC);
   if (code != SQLITE_OK) fail(code);
   return *this;
 }
@@ -63,9 +61,9 @@ std::string_view Statement::bytes(int column) const {
 
 Database::Database(const std::filesystem::path& file) {
   sqlite3* database = nullptr;
-  const int code = ::sqlite3_open_v2(
-      file.c_str(), &database,
-      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code =
+      ::sqlite3_open_v2(file.c_str(), &database,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   handle_.reset(database);
   if (code != SQLITE_OK) fail_with(database, code);
   ::sqlite3_extended_result_codes(database, 1);

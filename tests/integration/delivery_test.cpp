@@ -98,7 +98,8 @@ TEST_P(VersionedDelivery, FullQueueLosesNoQos1Message) {
   const Texts sent = numbers(200);
   publish_all(broker_, "n", sent, {.qos = 1});
   EXPECT_EQ(losses(sent, payloads(await_payload("slow", "200"))), "");
-  EXPECT_TRUE(daemon_.logged("the queue of the handler slow is full")) << "too quick to test anything";
+  EXPECT_TRUE(daemon_.logged("the queue of the handler slow is full"))
+      << "too quick to test anything";
 }
 
 TEST_P(VersionedDelivery, FullQueueLosesNoQos2Message) {
@@ -107,7 +108,8 @@ TEST_P(VersionedDelivery, FullQueueLosesNoQos2Message) {
   const Texts sent = numbers(200);
   publish_all(broker_, "n", sent, {.qos = 2});
   EXPECT_EQ(losses(sent, payloads(await_payload("slow", "200"))), "");
-  EXPECT_TRUE(daemon_.logged("the queue of the handler slow is full")) << "too quick to test anything";
+  EXPECT_TRUE(daemon_.logged("the queue of the handler slow is full"))
+      << "too quick to test anything";
 }
 
 TEST_F(Delivery, WildcardsReachTheRightHandlers) {

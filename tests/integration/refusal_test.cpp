@@ -172,8 +172,9 @@ TEST_F(Refusal, TakenOverIsExplainedAndDoesNotFight) {
       return times >= i;
     }));
   }
-  await_log("lost: the broker disconnected: .*0x8e.*another client, or another daemon, uses the "
-            "client_id");
+  await_log(
+      "lost: the broker disconnected: .*0x8e.*another client, or another daemon, uses the "
+      "client_id");
   await_log("next attempt in [6-8][0-9][0-9]ms");
 }
 
@@ -181,11 +182,13 @@ TEST_F(Refusal, DisconnectNamesReasonAndServer) {
   start_with({ok5()});
   ASSERT_TRUE(fake_->wait_for(kSubscribe));
   // Use another server; Reason String, Server Reference.
-  const std::string properties = "\x1f" + wire_text("moving house") + "\x1c" + wire_text("b.example");
-  fake_->send(wire_packet(0xE0, "\x9c" + std::string(1, static_cast<char>(properties.size())) +
-                                    properties));
-  await_log("the broker disconnected: use another server .0x9c.: moving house: it names the server "
-            "b.example");
+  const std::string properties =
+      "\x1f" + wire_text("moving house") + "\x1c" + wire_text("b.example");
+  fake_->send(wire_packet(
+      0xE0, "\x9c" + std::string(1, static_cast<char>(properties.size())) + properties));
+  await_log(
+      "the broker disconnected: use another server .0x9c.: moving house: it names the server "
+      "b.example");
 }
 
 TEST_F(Refusal, ShorterKeepaliveOfTheBrokerIsTaken) {
@@ -285,8 +288,9 @@ TEST_F(Refusal, OfOneSubscriptionLeavesTheOthers) {
     const bool less = packet.bytes.find("less") != std::string::npos;
     return wire_packet(0x90, id + "\0"s + (bad ? "\x87" : less ? std::string(1, '\0') : "\x02"));
   });
-  configure(recorder("all", "{topic: bad/#, qos: 2}, {topic: less/#, qos: 2}, {topic: a/#, qos: 2}"),
-            fake_->key());
+  configure(
+      recorder("all", "{topic: bad/#, qos: 2}, {topic: less/#, qos: 2}, {topic: a/#, qos: 2}"),
+      fake_->key());
   daemon_.start_ready();
   await_log("the broker refuses the subscription to bad/#: .*0x87");
   await_log("the broker grants less/# only QoS 0 instead of 2");
@@ -334,8 +338,9 @@ TEST_F(Refusal, KeysThatNeedMqtt5AreNamed) {
   start_with({ok3()},
              "  version: 3.1.1\n  receive_maximum: 10\n  session_expiry_interval: 1h\n"
              "  will_message_topic: w\n  will_delay_interval: 5\n");
-  await_log("no effect with MQTT 3.1.1: will_delay_interval, session_expiry_interval, "
-            "receive_maximum");
+  await_log(
+      "no effect with MQTT 3.1.1: will_delay_interval, session_expiry_interval, "
+      "receive_maximum");
 }
 
 }  // namespace

@@ -292,9 +292,9 @@ TEST_F(Session, CredentialsAreReadAtEachAttempt) {
   broker_.start();
   write_file(daemon_.file("user"), "joe\n");
   write_file(daemon_.file("password"), "open barley\n");
-  configure(recorder("all", "a/#"), "  username: ${file:" + daemon_.file("user").string() +
-                                        "}\n  password: ${file:" +
-                                        daemon_.file("password").string() + "}\n");
+  configure(recorder("all", "a/#"),
+            "  username: ${file:" + daemon_.file("user").string() +
+                "}\n  password: ${file:" + daemon_.file("password").string() + "}\n");
   daemon_.start_ready();
   await_log("refuses the connection: not authori[sz]ed.*check mqtt.username");
   write_file(daemon_.file("password"), "open sesame\n");
@@ -321,8 +321,7 @@ TEST_F(Session, CredentialsThatAreGoneAreNamedAndWaitedFor) {
   const std::filesystem::path file = daemon_.file("password");
   write_file(file, "x");
   ASSERT_EQ(daemon_.stop(), Exit{});
-  configure(recorder("all", "a/#"),
-            "  username: joe\n  password: ${file:" + file.string() + "}\n");
+  configure(recorder("all", "a/#"), "  username: joe\n  password: ${file:" + file.string() + "}\n");
   daemon_.start_ready();
   await_subscriptions({"a/#"}, 2);
   std::filesystem::remove(file);
@@ -471,8 +470,9 @@ TEST_F(SlowNames, AreLookedUpOnceWithTls) {
 TEST_F(SlowNames, UnknownOnesAreSaid) {
   configure(recorder("all", "a/#"), "  host: no.such.host.invalid\n");
   daemon_.start();
-  await_log("cannot connect to no.such.host.invalid:.*: cannot find the address of "
-            "'no.such.host.invalid': ");
+  await_log(
+      "cannot connect to no.such.host.invalid:.*: cannot find the address of "
+      "'no.such.host.invalid': ");
 }
 
 // Variables that are meant for other protocols, and that Paho would go by.

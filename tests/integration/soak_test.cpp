@@ -1,5 +1,5 @@
-// A broker that is stopped and killed at random moments while messages go both ways: the daemon ends
-// connected, has not grown, and never hangs.
+// A broker that is stopped and killed at random moments while messages go both ways: the daemon
+// ends connected, has not grown, and never hangs.
 //
 // A short form runs with all tests; FASTMQTTD_SOAK=500 ./check dev -R Soak makes it 500 rounds.
 #include <cstdlib>

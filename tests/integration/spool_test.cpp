@@ -1,4 +1,5 @@
-// What is acknowledged is safe: on disk before the acknowledgement leaves, and handled after a kill.
+// What is acknowledged is safe: on disk before the acknowledgement leaves, and handled after a
+// kill.
 #include <sqlite3.h>
 
 #include <algorithm>
@@ -83,10 +84,11 @@ class SpoolIntegration : public VersionedTest {
   void acknowledge_while_held(const std::vector<std::string>& sent, const std::string& mqtt = "") {
     start(recorder("all", "{topic: n/#, qos: 2}"), {"n/#"}, version() + mqtt);
     hold("all");
-    for (const int qos : {1, 2}) publish_all(broker_, "n/" + std::to_string(qos), sent, {.qos = qos});
+    for (const int qos : {1, 2})
+      publish_all(broker_, "n/" + std::to_string(qos), sent, {.qos = qos});
     await_held("all");
-    ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(),
-                                                  static_cast<int>(2 * sent.size())));
+    ASSERT_TRUE(
+        broker_.wait_for_acknowledgements(daemon_.client_id(), static_cast<int>(2 * sent.size())));
   }
 };
 INSTANTIATE_TEST_SUITE_P(Versions, SpoolIntegration, ::testing::Values("5", "3.1.1"), version_name);
@@ -165,8 +167,8 @@ TEST_P(SpoolIntegration, KeepsOldMessagesBeforeNewOnes) {
 
 TEST_P(SpoolIntegration, KeepsWhatAStopLeavesOver) {
   start(recorder("all", "n"), {"n"}, version());
-  daemon_.configure(daemon_.mqtt_section(broker_, version()) + "shutdown_timeout: 100ms\nhandlers:\n" +
-                    recorder("all", "n"));
+  daemon_.configure(daemon_.mqtt_section(broker_, version()) +
+                    "shutdown_timeout: 100ms\nhandlers:\n" + recorder("all", "n"));
   ASSERT_EQ(daemon_.stop(), Exit{});
   daemon_.start_ready();
   await_subscriptions({"n"}, 2);
@@ -175,7 +177,8 @@ TEST_P(SpoolIntegration, KeepsWhatAStopLeavesOver) {
   await_held("all");
   ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 5));
   ASSERT_TRUE(daemon_.stop());
-  await_log("all: 5 messages were not handled .*: those of QoS 1 and 2 are kept for the next start");
+  await_log(
+      "all: 5 messages were not handled .*: those of QoS 1 and 2 are kept for the next start");
   release("all");
   daemon_.start_ready();
   EXPECT_THAT(distinct(payloads(await_payload("all", "5"))), ElementsAreArray(numbers(5)));

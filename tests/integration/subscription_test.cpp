@@ -118,8 +118,9 @@ TEST_P(Subscription, OfTenThousandFilters) {
 
 // What a handler asks to have its messages marked with, it gets, with any version.
 TEST_P(Subscription, IdentifiersReachTheirHandlers) {
-  start(recorder("one", "{topic: a/#, subscription_identifier: 7}, "
-                        "{topic: a/b, subscription_identifier: 8}, a/+") +
+  start(recorder("one",
+                 "{topic: a/#, subscription_identifier: 7}, "
+                 "{topic: a/b, subscription_identifier: 8}, a/+") +
             recorder("two", "{topic: a/b, subscription_identifier: 268435455}") +
             recorder("none", "a/b"),
         {"a/#"}, version());
@@ -139,9 +140,9 @@ TEST_P(Subscription, IsNotNeededForWhatWaited) {
   const bool five = GetParam() == "5";
   const std::string publish_packet =
       wire_packet(0x32, wire_text("a/b") + "\x00\x01"s + (five ? "\0"s : "") + "waited");
-  ScriptedBroker fake({(five ? ScriptedBroker::connack5(0, "", true)
-                             : ScriptedBroker::connack3(0, true)) +
-                       publish_packet});
+  ScriptedBroker fake(
+      {(five ? ScriptedBroker::connack5(0, "", true) : ScriptedBroker::connack3(0, true)) +
+       publish_packet});
   fake.react(kSubscribe, [](const WirePacket&) { return ""s; });  // never answered
   configure(recorder("all", "a/#"), fake.key() + version());
   daemon_.start();
@@ -165,10 +166,10 @@ TEST_F(IntegrationTest, RetainedMessagesComeAsAsked) {
   publish(broker_, "r/0", "kept", {.retain = true});
   publish(broker_, "r/1", "kept", {.retain = true});
   publish(broker_, "r/2", "kept", {.retain = true});
-  const std::string handlers =
-      recorder("all", "{topic: r/0, retain_handling_options: 0}, "
-                      "{topic: r/1, retain_handling_options: 1}, "
-                      "{topic: r/2, retain_handling_options: 2}, end");
+  const std::string handlers = recorder("all",
+                                        "{topic: r/0, retain_handling_options: 0}, "
+                                        "{topic: r/1, retain_handling_options: 1}, "
+                                        "{topic: r/2, retain_handling_options: 2}, end");
   configure(handlers);
   const auto topics = [&](const Records& all) {
     std::vector<std::string> found;
@@ -197,7 +198,7 @@ TEST_F(IntegrationTest, RetainFlagIsKeptAsPublished) {
 TEST_F(IntegrationTest, OwnMessagesStayAwayWithNoLocal) {
   daemon_.add_plugin("actor");
   start("  actor: {subscribe: [do], options: {to: out}}\n" +
-            recorder("deaf", "{topic: out, no_local: true}, end") ,
+            recorder("deaf", "{topic: out, no_local: true}, end"),
         {"do", "out"});
   publish(broker_, "do", "echo mine");
   const Subscriber other(broker_, "out");
@@ -212,9 +213,8 @@ TEST_F(IntegrationTest, SharedSubscriptionsShare) {
   const Subscriber other(broker_, "$share/g/a/+", {"-V", "5"});
   const std::vector<std::string> sent = numbers(20);
   publish_all(broker_, "a/b", sent);
-  ASSERT_TRUE(eventually([&] {
-    return other.received().size() + records("shared").size() >= sent.size();
-  }));
+  ASSERT_TRUE(eventually(
+      [&] { return other.received().size() + records("shared").size() >= sent.size(); }));
   EXPECT_FALSE(other.received().empty());
   EXPECT_FALSE(records("shared").empty());
 }

@@ -175,8 +175,7 @@ TEST_F(Tls, AuthorityIsRenewed) {
   broker_.start();
   const auto file = daemon_.file("ca.pem");
   write_file(file, read_file(other.file()));
-  configure(recorder("all", "a/#"),
-            "  host: localhost\n  ssl: {ca_file: " + file.string() + "}\n");
+  configure(recorder("all", "a/#"), "  host: localhost\n  ssl: {ca_file: " + file.string() + "}\n");
   daemon_.start();
   await_log("unable to get local issuer certificate");
   write_file(file, read_file(ca_.file()));
@@ -219,12 +218,12 @@ TEST_F(Tls, StopsAtOnceWhileTheBrokerSaysNothing) {
 class TlsPeer : public Tls {
  protected:
   void serve(std::vector<std::string> options) {
-    Command command{.argv = {"openssl", "s_server", "-accept",
-                             "127.0.0.1:" + std::to_string(port_.number()), "-cert",
-                             local().cert, "-key", local().key},
-                    .input = input(),
-                    .output = daemon_.file("s_server"),
-                    .errors = daemon_.file("s_server")};
+    Command command{
+        .argv = {"openssl", "s_server", "-accept", "127.0.0.1:" + std::to_string(port_.number()),
+                 "-cert", local().cert, "-key", local().key},
+        .input = input(),
+        .output = daemon_.file("s_server"),
+        .errors = daemon_.file("s_server")};
     command.argv.insert(command.argv.end(), options.begin(), options.end());
     peer_ = std::make_unique<Process>(command);
     ASSERT_TRUE(eventually([&] { return said("ACCEPT"); }));

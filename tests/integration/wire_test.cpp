@@ -1,6 +1,7 @@
 // What the daemon says, byte by byte, where the standard matters.
-#include "tests/integration/integration_test.hpp"
 #include "tests/support/wire.hpp"
+
+#include "tests/integration/integration_test.hpp"
 
 namespace fastmqttd::testing {
 namespace {
@@ -51,9 +52,9 @@ std::string properties(std::string_view bytes) {
 
 TEST_F(Wire, ConnectOfMqtt5) {
   start_relayed(recorder("all", "a/#"), "  keepalive: 300\n");
-  EXPECT_EQ(sent_hex(kConnect), hex(connect("MQTT", 5, 0x00, 300,
-                                            properties(kNeverExpires) +
-                                                wire_text(daemon_.client_id()))));
+  EXPECT_EQ(sent_hex(kConnect),
+            hex(connect("MQTT", 5, 0x00, 300,
+                        properties(kNeverExpires) + wire_text(daemon_.client_id()))));
 }
 
 TEST_F(Wire, ConnectWithEverythingOfMqtt5) {
@@ -64,12 +65,12 @@ TEST_F(Wire, ConnectWithEverythingOfMqtt5) {
                 "  will_message_qos: 2\n  will_message_retain: true\n  will_delay_interval: 30\n");
   using namespace std::string_literals;
   // User name, password, will retain, QoS 2, will; no clean start.
-  EXPECT_EQ(sent_hex(kConnect),
-            hex(connect("MQTT", 5, 0xF4, 17,
-                        properties("\x11\0\0\x0e\x10\x21\x01\x02"s) +
-                            wire_text(daemon_.client_id()) + properties("\x18\0\0\0\x1e"s) +
-                            wire_text("w/t") + wire_text("gone") + wire_text("joe") +
-                            wire_text("sesame"))));
+  EXPECT_EQ(
+      sent_hex(kConnect),
+      hex(connect("MQTT", 5, 0xF4, 17,
+                  properties("\x11\0\0\x0e\x10\x21\x01\x02"s) + wire_text(daemon_.client_id()) +
+                      properties("\x18\0\0\0\x1e"s) + wire_text("w/t") + wire_text("gone") +
+                      wire_text("joe") + wire_text("sesame"))));
 }
 
 // The will goes without a delay, too: the property is what is left out.
@@ -101,8 +102,7 @@ TEST_F(Wire, ConnectOfMqtt311) {
 }
 
 TEST_F(Wire, ConnectOfMqtt31) {
-  start_relayed(recorder("all", "a/#"),
-                "  version: 3.1\n  keepalive: 60\n  clean_session: true\n");
+  start_relayed(recorder("all", "a/#"), "  version: 3.1\n  keepalive: 60\n  clean_session: true\n");
   EXPECT_EQ(sent_hex(kConnect),
             hex(connect("MQIsdp", 3, 0x02, 60, wire_text(daemon_.client_id()))));
 }

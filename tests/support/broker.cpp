@@ -36,8 +36,7 @@ void Broker::add_user(const std::string& name, const std::string& password) {
 
 void Broker::use_tls(const Certificate& certificate, const std::filesystem::path& client_ca) {
   tls_ = "certfile " + certificate.cert.string() + "\nkeyfile " + certificate.key.string() + "\n";
-  if (!client_ca.empty())
-    tls_ += "cafile " + client_ca.string() + "\nrequire_certificate true\n";
+  if (!client_ca.empty()) tls_ += "cafile " + client_ca.string() + "\nrequire_certificate true\n";
 }
 
 void Broker::write_config() const {

@@ -27,11 +27,11 @@ class CertificateAuthority {
   std::filesystem::path hashed_directory() const;
 
   struct Request {
-    std::string name;                  // the common name
-    std::string alternatives = {};     // "DNS:localhost,IP:127.0.0.1"; none for a client
-    long valid_from = -3600;           // seconds from now
+    std::string name;               // the common name
+    std::string alternatives = {};  // "DNS:localhost,IP:127.0.0.1"; none for a client
+    long valid_from = -3600;        // seconds from now
     long valid_to = 3600;
-    std::string key_password = {};     // encrypts the key
+    std::string key_password = {};  // encrypts the key
   };
   // Under file names of its own in `directory`, or in one of the authority's.
   Certificate issue(const Request& request) const;

@@ -149,8 +149,8 @@ void PacketServer::write(int fd, std::string_view bytes) {
 
 void PacketServer::record(const Connection& connection, bool from_client, std::string bytes) {
   const std::lock_guard lock(mutex_);
-  packets_.push_back({connection.number, from_client, std::move(bytes),
-                      std::chrono::steady_clock::now()});
+  packets_.push_back(
+      {connection.number, from_client, std::move(bytes), std::chrono::steady_clock::now()});
 }
 
 std::vector<WirePacket> PacketServer::packets() const {
@@ -177,9 +177,8 @@ void Relay::accepted(Connection& connection) {
   const int on = 1;
   for (const int fd : {connection.client.get(), connection.broker.get()})
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  connection.ended =
-      ::connect(connection.broker.get(), reinterpret_cast<const sockaddr*>(&address),
-                sizeof address) != 0;
+  connection.ended = ::connect(connection.broker.get(), reinterpret_cast<const sockaddr*>(&address),
+                               sizeof address) != 0;
 }
 
 void Relay::packet(Connection& connection, const WirePacket& packet) {
@@ -226,10 +225,10 @@ void ScriptedBroker::packet(Connection& connection, const WirePacket& packet) {
       mqtt5_[number] = packet.bytes.find(std::string("MQTT\5", 5)) != std::string::npos;
       connection.ended = reply.empty();
     } else {
-      const auto reaction = std::ranges::find(reactions_, packet.type(),
-                                              [](const auto& r) { return int{r.first}; });
-      reply = reaction == reactions_.end() ? answer(packet, mqtt5_[number])
-                                           : reaction->second(packet);
+      const auto reaction =
+          std::ranges::find(reactions_, packet.type(), [](const auto& r) { return int{r.first}; });
+      reply =
+          reaction == reactions_.end() ? answer(packet, mqtt5_[number]) : reaction->second(packet);
     }
   }
   if (packet.type() == kDisconnect) connection.ended = true;
@@ -269,12 +268,11 @@ std::string ScriptedBroker::answer(const WirePacket& packet, bool mqtt5) const {
               256u * static_cast<unsigned char>(bytes[at]);
         codes += static_cast<char>(bytes[at++] & 3);
       }
-      return wire_packet(0x90, std::string(packet_id(bytes)) +
-                                   (mqtt5 ? std::string(1, '\0') : "") + codes);
+      return wire_packet(
+          0x90, std::string(packet_id(bytes)) + (mqtt5 ? std::string(1, '\0') : "") + codes);
     }
     case kUnsubscribe:
-      return wire_packet(0xB0, std::string(packet_id(bytes)) +
-                                   (mqtt5 ? std::string(2, '\0') : ""));
+      return wire_packet(0xB0, std::string(packet_id(bytes)) + (mqtt5 ? std::string(2, '\0') : ""));
     default: return {};
   }
 }

@@ -77,7 +77,7 @@ class PacketServer {
   struct Connection {
     int number = 0;
     UniqueFd client;
-    UniqueFd broker;  // a relay's
+    UniqueFd broker;          // a relay's
     std::string from_client;  // not yet a whole packet
     std::string from_broker;
     bool ended = false;
@@ -155,8 +155,8 @@ class ScriptedBroker : public PacketServer {
   std::mutex mutex_;
   std::vector<std::pair<PacketType, React>> reactions_;
   std::vector<std::string> to_send_;
-  std::vector<std::size_t> sent_;   // by connection, how many of them
-  std::vector<bool> mqtt5_;         // by connection
+  std::vector<std::size_t> sent_;  // by connection, how many of them
+  std::vector<bool> mqtt5_;        // by connection
   std::size_t connects_ = 0;
 };
 

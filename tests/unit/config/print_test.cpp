@@ -147,10 +147,10 @@ TEST(PrintConfig, MasksSecrets) {
       print_config(read_text(files, "a.yaml", "mqtt: {password: '${env:FASTMQTTD_TEST}'}"));
   EXPECT_NE(printed.find("password: \"${env:FASTMQTTD_TEST}\""), std::string::npos) << printed;
   EXPECT_EQ(printed.find("hidden"), std::string::npos) << printed;
-  EXPECT_EQ(print_config(read_text(files, "a.yaml",
-                                   "mqtt: {ssl: {cert_file: /c, key_password: hidden}}"))
-                .find("hidden"),
-            std::string::npos);
+  EXPECT_EQ(
+      print_config(read_text(files, "a.yaml", "mqtt: {ssl: {cert_file: /c, key_password: hidden}}"))
+          .find("hidden"),
+      std::string::npos);
 }
 
 }  // namespace

@@ -151,7 +151,8 @@ TEST(ReaderErrors, Words) {
       {"handlers: {h: {queue: {when_full: block}}}",
        "1:35: handlers.h.queue.when_full: cannot be 'block': expected drop_oldest or drop_newest"},
       {"handlers: {h: {queue: {when_full: spool}}}",
-       "1:35: handlers.h.queue.when_full: cannot be 'spool': this version spools no QoS 0: expected "
+       "1:35: handlers.h.queue.when_full: cannot be 'spool': this version spools no QoS 0: "
+       "expected "
        "drop_oldest or drop_newest"},
       {"handlers: {h: {isolation: process}}",
        "1:27: handlers.h.isolation: cannot be 'process': it is reserved and not built yet: "

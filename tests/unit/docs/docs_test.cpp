@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -121,7 +121,8 @@ TEST(Docs, TheManPageOfTheConfigurationHasEveryKeyAndNoOther) {
   std::set<std::string> known;
   // Sections have a heading of their own.
   for (const std::string& name : fastmqttd::KeyNames::all())
-    if (name != "mqtt" && name != "handlers" && name != "log" && name != "spool") known.insert(name);
+    if (name != "mqtt" && name != "handlers" && name != "log" && name != "spool")
+      known.insert(name);
   EXPECT_EQ(documented, known);
 }
 
@@ -143,8 +144,8 @@ TEST(Docs, TheManPageOfTheConfigurationTellsTheDefaults) {
       "queue: " + filled("handlers.*.queue") + ", retry: " + filled("handlers.*.retry") +
       ", subscribe: [{" + sections["handlers.*.subscribe.*"] + "topic: a}]}}}\n";
   const auto print = [](const std::string& text) {
-    const fs::path file = fs::path(::testing::TempDir()) /
-                          ("man-" + std::to_string(::getpid()) + ".yaml");
+    const fs::path file =
+        fs::path(::testing::TempDir()) / ("man-" + std::to_string(::getpid()) + ".yaml");
     std::ofstream(file) << text;
     fs::permissions(file, fs::perms(0644));
     const std::string printed = fastmqttd::print_config(fastmqttd::read_config(file));
@@ -164,8 +165,8 @@ TEST(Docs, ReadmeAndTutorialBuildByHandInTheSameWay) {
 
 // Each room includes only itself and rooms named before it.
 TEST(Docs, RoomsIncludeOnlyRoomsBeforeThem) {
-  const std::vector<std::string> rooms = {"base",     "message", "config", "plugin", "spool",
-                                          "delivery", "session", "operate"};
+  const std::vector<std::string> rooms = {"base",  "message",  "config",  "plugin",
+                                          "spool", "delivery", "session", "operate"};
   for (std::size_t i = 0; i < rooms.size(); ++i)
     for (const auto& entry : fs::directory_iterator(kSource / "daemon" / rooms[i])) {
       std::ifstream in(entry.path());

@@ -17,10 +17,9 @@ class Kept : public ::testing::Test {
     return {directory_, client_id, keep};
   }
 
-  const fs::path directory_ =
-      fs::path(::testing::TempDir()) /
-      ("kept-" + std::to_string(::getpid()) +
-       ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  const fs::path directory_ = fs::path(::testing::TempDir()) /
+                              ("kept-" + std::to_string(::getpid()) +
+                               ::testing::UnitTest::GetInstance()->current_test_info()->name());
   const std::set<std::string> filters_{"a/#", "$share/g/\"quoted\"", "\xc3\xbc/+"};
 };
 

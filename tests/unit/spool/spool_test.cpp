@@ -58,10 +58,9 @@ class SpoolTest : public ::testing::Test {
     return "it can be used";
   }
 
-  const fs::path directory_ =
-      fs::path(::testing::TempDir()) /
-      ("spool-" + std::to_string(::getpid()) +
-       ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  const fs::path directory_ = fs::path(::testing::TempDir()) /
+                              ("spool-" + std::to_string(::getpid()) +
+                               ::testing::UnitTest::GetInstance()->current_test_info()->name());
   const fs::path file_ = directory_ / "spool.db";
 };
 
@@ -97,8 +96,13 @@ TEST_F(SpoolTest, KeepsAMessageWhole) {
   {
     const auto spool = open();
     append(*spool,
-           Message({.topic = topic, .payload = payload, .qos = 2, .retain = true,
-                    .received_ns = 1'795'000'000'000'000'000, .id = 11, .properties = properties}),
+           Message({.topic = topic,
+                    .payload = payload,
+                    .qos = 2,
+                    .retain = true,
+                    .received_ns = 1'795'000'000'000'000'000,
+                    .id = 11,
+                    .properties = properties}),
            {spool->handler("one")});
   }
   const auto kept = open()->unsettled();
