@@ -1,5 +1,8 @@
 // fastmqttd: options → config → handlers → session → ready → wait → drain → stop.
 #include <CLI/CLI.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -53,7 +56,7 @@ std::vector<HandlerLibrary> load_libraries(const Config& config, std::vector<Pro
 void check_tls(const Config& config, std::vector<Problem>& problems) {
   if (!config.mqtt.ssl) return;
   const auto report = [&](const std::string& key, const std::string& what) {
-    problems.push_back({config.mqtt.ssl->place, key, what, "expected what OpenSSL can read"});
+    problems.push_back({config.mqtt.ssl->place, key, what, ""});
   };
   try {
     if (const auto problem = problem_of(expand(*config.mqtt.ssl)))
@@ -66,13 +69,14 @@ void check_tls(const Config& config, std::vector<Problem>& problems) {
 // Throws StartError with every problem of every plugin and handler.
 Handlers load_handlers(const Config& config, const std::function<void()>& attention,
                        Spool* spool = nullptr) {
+  const bool optimistic = config.mqtt.optimistic_acknowledgement;
   std::vector<Problem> problems;
   check_tls(config, problems);
   Handlers handlers;
   handlers.libraries = load_libraries(config, problems);
   const auto chosen = choose_handlers(config, handlers.libraries, problems);
   try {
-    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool);
+    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool, optimistic);
   } catch (const StartError& error) {
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }
@@ -113,11 +117,28 @@ Config read_whole_config(const CommandLine& command) {
   throw StartError(problems);
 }
 
+// Only where it was named: by itself the unit's is not there before systemd makes it.
+void check_state_directory(const Config& config) {
+  if (!config.spool.directory && std::getenv("STATE_DIRECTORY") == nullptr) return;
+  const std::filesystem::path directory = state_directory(config.spool);
+  std::error_code error;
+  const bool there = std::filesystem::exists(directory, error);
+  const std::filesystem::path wanted = there ? directory : directory.parent_path();
+  if ((!there || std::filesystem::is_directory(directory)) && ::access(wanted.c_str(), W_OK | X_OK) == 0)
+    return;
+  throw StartError({{{directory.string(), 0, 0},
+                     "spool.directory",
+                     there ? "cannot be written, or is no directory" : "cannot be made",
+                     "expected a directory that the daemon may write"}},
+                   ExitStatus::spool);
+}
+
 void check(const Config& config, const std::string& config_file) {
   auto start_watch = std::make_unique<StartWatch>();
   const Handlers handlers = load_handlers(config, [] {});
   start_watch.reset();
   client_id(config, config_file);
+  check_state_directory(config);
   std::cout << config_file << ": good: " << handlers.dispatcher->lanes().size() << " handlers\n";
   if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     std::cout << idle << "\n";
@@ -155,6 +176,7 @@ void exit_anyway_after(Duration limit, int status) {
 
 int run(const Config& config, const std::string& config_file) {
   MainLoop::block_signals();
+  ::umask(::umask(0) | 0027);  // what is stored is nobody else's to read
   // Paho would send plain MQTT through these.
   ::unsetenv("http_proxy");
   ::unsetenv("https_proxy");
@@ -175,7 +197,6 @@ int run(const Config& config, const std::string& config_file) {
         "with topics of its own into a plugin directory");
   if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     log::info("{}", idle);
-  dispatcher.store(!config.mqtt.optimistic_acknowledgement);
   if (const std::size_t messages = dispatcher.restore(); messages > 0)
     log::info("{} messages of an earlier run are to be handled first", messages);
   Session session(config.mqtt, client_id(config, config_file), state, dispatcher, attention);

@@ -90,6 +90,12 @@ void check(const SectionReader& s, const MqttConfig& c) {
   check_order(s, "reconnect_delay", c.reconnect_delay, "reconnect_delay_max",
               c.reconnect_delay_max);
   check_will(s, c);
+  for (const Text& host : c.host)
+    if (const Tree* given = s.good("host");
+        given && c.ssl && c.ssl->verify && host.value().find(':') != std::string::npos)
+      s.report(given->place, "host",
+               "has the IPv6 address " + host.value() + ", which cannot be compared with a certificate",
+               "expected a name, or an IPv4 address");
   const bool sure = !s.bad("version") && !s.bad("username");
   if (sure && c.version != MqttVersion::v5 && c.password && !c.username)
     s.report(s.good("password")->place, "password",
@@ -145,12 +151,19 @@ bool read(const Given& given, std::optional<TlsConfig>& value, Any) {
     value.emplace().place = given.tree.place;
     return SectionReader::read_section(given, *value);
   }
-  bool on = false;
+  constexpr const char* kExpected =
+      "expected true, false, or keys such as ca_file, each with a value";
   if (given.tree.kind != Tree::Kind::scalar || !given.tree.plain) {
-    given.refuse_kind("expected true, false, or keys such as ca_file, each with a value");
+    given.refuse_kind(kExpected);
     return false;
   }
-  if (!read(given, on, Any{})) return false;
+  bool on = false;
+  std::vector<Problem> ignored;  // it is said better here
+  Reading reading{&ignored};
+  if (!read(Given{reading, given.tree, given.key}, on, Any{})) {
+    given.refuse(kExpected);
+    return false;
+  }
   value.reset();
   if (on) value.emplace().place = given.tree.place;
   return true;

@@ -22,6 +22,8 @@ struct Range {  // of a whole number, or of a duration in whole seconds
   std::int64_t min;
   std::int64_t max;
 };
+// Of an interval that MQTT 5 has four bytes for; Paho can send no more of them: 68 years.
+inline constexpr std::int64_t kMostSeconds = 2'147'483'647;
 struct Between {  // of a duration
   Duration min;
   Duration max;
@@ -160,7 +162,7 @@ void describe(S& s, MqttConfig& c) {
   s.key("will_message_payload", c.will_message_payload, String{.bytes = true});
   s.key("will_message_qos", c.will_message_qos, Range{0, 2});
   s.key("will_message_retain", c.will_message_retain, Any{});
-  s.key("will_delay_interval", c.will_delay_interval, Range{0, 4294967295});
+  s.key("will_delay_interval", c.will_delay_interval, Range{0, kMostSeconds});
   s.key("status_topic", c.status_topic, String{.topic = true});
   s.key("client_id", c.client_id, String{.min = 1});
   s.key("clean_session", c.clean_session, Any{});

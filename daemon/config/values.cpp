@@ -6,6 +6,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "daemon/base/utf8.hpp"
+
 namespace fastmqttd {
 namespace {
 
@@ -242,8 +244,7 @@ bool read(const Given& given, std::optional<std::chrono::seconds>& value, Never)
     value.reset();
     return true;
   }
-  // All ones mean never (MQTT 5.0 section 3.1.2.11.2).
-  constexpr Range kExpiry{0, 4294967294};
+  constexpr Range kExpiry{0, kMostSeconds};
   const auto seconds = whole_seconds(given.tree, kExpiry);
   if (seconds)
     value = seconds;
@@ -271,6 +272,10 @@ bool read(const Given& given, std::optional<Text>& value, String rule) {
   }
   if (!rule.bytes && known(given, *text) && text->value().find('\0') != std::string::npos) {
     given.report("has a null character", "expected text without one [MQTT-1.5.4-2]");
+    return false;
+  }
+  if (!rule.bytes && !rule.topic && known(given, *text) && mqtt_string_error(text->value())) {
+    given.report("is not UTF-8 text", "expected a string of MQTT [MQTT-1.5.4-1]");
     return false;
   }
   if (rule.topic && known(given, *text)) {

@@ -8,7 +8,8 @@
 namespace fastmqttd {
 namespace {
 
-constexpr auto kStoreAgain = std::chrono::seconds(1);
+constexpr Duration kStoreAgain = std::chrono::seconds(1);
+constexpr Duration kStoreAgainMost = std::chrono::minutes(1);
 
 std::vector<Spool::Handler> keys_of(const std::vector<HandlerToRun>& handlers, Spool* spool) {
   std::vector<Spool::Handler> keys;
@@ -19,7 +20,7 @@ std::vector<Spool::Handler> keys_of(const std::vector<HandlerToRun>& handlers, S
 
 std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& handlers,
                                               const std::vector<Spool::Handler>& keys, Spool* spool,
-                                              Outbox& outbox,
+                                              Outbox& outbox, bool optimistic,
                                               const std::function<void()>& attention) {
   std::vector<std::unique_ptr<Lane>> lanes;
   std::vector<Problem> problems;
@@ -29,8 +30,8 @@ std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& h
       if (spool && message.qos() > 0) spool->settle(message.id(), key);
     };
     try {
-      lanes.push_back(
-          std::make_unique<Lane>(handler.config, *handler.library, outbox, settled, attention));
+      lanes.push_back(std::make_unique<Lane>(handler.config, *handler.library, outbox, optimistic,
+                                             settled, attention));
     } catch (const StartError& error) {
       problems.insert(problems.end(), error.problems().begin(), error.problems().end());
     }
@@ -49,24 +50,29 @@ std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<Handle
 }  // namespace
 
 Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
-                       const std::function<void()>& attention, Spool* spool)
+                       const std::function<void()>& attention, Spool* spool, bool optimistic)
     : spool_(spool),
+      optimistic_(optimistic),
       spool_keys_(keys_of(handlers, spool)),
-      lanes_(make_lanes(handlers, spool_keys_, spool, outbox_, attention)),
+      lanes_(make_lanes(handlers, spool_keys_, spool, outbox_, optimistic, attention)),
       plan_(filters_of(handlers)),
       router_(plan_),
-      refused_(plan_.subscriptions().size()),
-      attention_(attention) {}
+      granted_(plan_.subscriptions().size()),
+      attention_(attention) {
+  for (std::atomic<bool>& granted : granted_) granted = true;
+}
 
 std::size_t Dispatcher::restore() {
   if (!spool_) return 0;
   std::size_t restored = 0;
+  std::uint64_t last = 0;
   for (const auto& [message, handler] : spool_->unsettled()) {
     message_ids_beyond(message->id());
     const auto lane = std::ranges::find(spool_keys_, handler);
     if (lane == spool_keys_.end()) continue;
     lanes_[static_cast<std::size_t>(lane - spool_keys_.begin())]->restore(message);
-    ++restored;
+    if (message->id() != last) ++restored;
+    last = message->id();
   }
   std::vector<std::string> names;
   for (const auto& lane : lanes_) names.push_back(lane->name());
@@ -100,7 +106,8 @@ bool Dispatcher::wants(const Route& route, const Message& message) const {
 bool Dispatcher::sure_to_come(std::uint32_t place, const Message& message) const {
   const SubscriptionConfig& subscription = plan_.subscriptions()[place];
   // A shared one may go to another subscriber, a retained one need not come at all.
-  return !refused_[place] && !subscription.topic.shared() &&
+  // Of what this daemon publishes none comes where no_local says so.
+  return granted_[place] && !subscription.no_local && !subscription.topic.shared() &&
          !(message.retain() && subscription.retain_handling_options != 0);
 }
 
@@ -122,7 +129,7 @@ bool Dispatcher::accept(const MessagePtr& message) {
     Lane& lane = *lanes_[route.lane];
     if (!wants(route, *message) || (lane.config().skip_retained && message->retain())) continue;
     // Only this thread adds to a queue: the room that one finds stays.
-    if (message->qos() > 0 && !lane.has_room(message->memory_bytes())) {
+    if (message->qos() > 0 && !optimistic_ && !lane.has_room(message->memory_bytes())) {
       full_lane_ = &lane;
       full_bytes_ = message->memory_bytes();
       *why_refused_.lock() = "the queue of the handler " + lane.name() + " is full";
@@ -140,17 +147,22 @@ bool Dispatcher::store(const Message& message) {
   target_keys_.clear();
   for (const std::uint32_t lane : targets_) target_keys_.push_back(spool_keys_[lane]);
   std::string why;
-  if (spool_->append(message, target_keys_, why)) return true;
-  store_again_ = Clock::now() + kStoreAgain;
+  if (spool_->append(message, target_keys_, why)) {
+    store_pause_ = {};
+    return true;
+  }
+  store_pause_ = std::clamp<Duration>(2 * store_pause_, kStoreAgain, kStoreAgainMost);
+  store_again_ = Clock::now() + store_pause_;
   *why_refused_.lock() = "a message cannot be stored: " + why;
   return false;
 }
 
 bool Dispatcher::has_drained() {
-  Lane* const full = full_lane_;
-  if (full && !full->has_room(full_bytes_)) return false;
   if (Clock::now() < store_again_.load()) return false;
-  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->has_drained(); });
+  Lane* const full = full_lane_;
+  if (full && !(full->has_drained() && full->has_room(full_bytes_))) return false;
+  full_lane_ = nullptr;
+  return true;
 }
 
 void Dispatcher::close() {

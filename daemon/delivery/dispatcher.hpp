@@ -27,16 +27,15 @@ struct HandlerToRun {
 class Dispatcher {
  public:
   // Makes an instance of each.  Throws StartError with the problems of all of them.  `spool`, if
-  // there is one, must outlive it.
+  // there is one, must outlive it.  With `optimistic` no message is stored, and one that finds no room
+  // is dropped whatever its QoS.
   Dispatcher(const std::vector<HandlerToRun>& handlers, const std::function<void()>& attention,
-             Spool* spool = nullptr);
+             Spool* spool = nullptr, bool optimistic = false);
 
   // What an earlier run has left in the spool, before start(); how many messages.  Those of
   // handlers that are not there stay where they are, with a warning.
   std::size_t restore();
-  // Whether messages of QoS 1 and 2 are stored before they are accepted; they are unless told.
-  void store(bool on) { store_ = on; }
-  bool stores() const { return spool_ && store_; }
+  bool stores() const { return spool_ && !optimistic_; }
 
   const SubscriptionPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
@@ -53,9 +52,12 @@ class Dispatcher {
   // Whether it is worth receiving again after a refusal.
   bool has_drained();
 
-  // [any thread] What the broker said to a subscription of the plan: of a filter that it refused no
-  // copies come.  All are taken for granted at first.
-  void set_refused(std::uint32_t place, bool refused) { refused_[place] = refused; }
+  // [any thread] The QoS that the broker has granted to a subscription of the plan, -1 for none or
+  // when it is not known: only where it is what was asked for is a copy sure to come.  All are taken
+  // for granted at first.
+  void set_granted(std::uint32_t place, int qos) {
+    granted_[place] = qos >= plan_.subscriptions()[place].qos;
+  }
 
   void close();
   void abandon();
@@ -78,7 +80,7 @@ class Dispatcher {
   bool store(const Message& message);
 
   Spool* const spool_;
-  bool store_ = true;
+  const bool optimistic_;
   std::vector<Spool::Handler> spool_keys_;  // by lane
   Outbox outbox_;                           // outlives the lanes
   std::vector<std::unique_ptr<Lane>> lanes_;
@@ -86,11 +88,12 @@ class Dispatcher {
   Router router_;
   std::vector<std::uint32_t> targets_;       // of the message at hand; the receiving thread's own
   std::vector<Spool::Handler> target_keys_;  // likewise
-  std::vector<std::atomic<bool>> refused_;   // by place
+  std::vector<std::atomic<bool>> granted_;  // by place, what was asked for
   // The latest message that found no room.
   std::atomic<Lane*> full_lane_{nullptr};
   std::atomic<std::size_t> full_bytes_{0};
   std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored
+  Duration store_pause_{};                           // until then; the receiving thread's own
   Guarded<std::string> why_refused_;
   Guarded<Unrouted> unrouted_;
   const std::function<void()> attention_;

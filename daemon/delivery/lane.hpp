@@ -20,8 +20,8 @@ class Lane {
   using Stuck = Worker::Stuck;
 
   // Makes the instances; throws StartError.  `library` and `outbox` must outlive the lane.
-  // `settled`, `attention`: see Worker::Shared.
-  Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox,
+  // `drops_any`, `settled`, `attention`: see Worker::Shared.
+  Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, bool drops_any,
        std::function<void(const Message&)> settled, std::function<void()> attention);
   ~Lane();
   Lane(const Lane&) = delete;

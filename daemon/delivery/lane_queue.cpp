@@ -14,8 +14,9 @@ void insert(std::deque<Delivery>& deliveries, Delivery delivery) {
 }  // namespace
 
 LaneQueue::LaneQueue(WhenFull when_full, const RetryConfig& retry, Duration timeout,
-                     std::shared_ptr<QueueRoom> room, std::uint64_t first_id)
+                     std::shared_ptr<QueueRoom> room, std::uint64_t first_id, bool drops_any)
     : when_full_(when_full),
+      drops_any_(drops_any),
       retry_(retry),
       timeout_(timeout),
       room_(std::move(room)),
@@ -26,7 +27,7 @@ LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
   const std::size_t bytes = message->memory_bytes();
   std::size_t dropped = 0;
   if (!room_->fits(bytes)) {
-    if (message->qos() > 0) return {Pushed::Kind::refused, 0};
+    if (!droppable(*message)) return {Pushed::Kind::refused, 0};
     dropped = when_full_ == WhenFull::drop_oldest ? drop_oldest(bytes) : 0;
     if (dropped == 0) return {Pushed::Kind::dropped, 1};
   }
@@ -49,10 +50,10 @@ void LaneQueue::enqueue(MessagePtr message, TimePoint arrived) {
 
 // Makes room for so many bytes, or drops nothing.
 std::size_t LaneQueue::drop_oldest(std::size_t bytes) {
-  if (!room_->fits(bytes, ready_qos0_, ready_qos0_bytes_)) return 0;
+  if (!room_->fits(bytes, droppable_, droppable_bytes_)) return 0;
   std::size_t dropped = 0;
   for (auto at = ready_.begin(); !room_->fits(bytes) && at != ready_.end();) {
-    if (at->message->qos() > 0) {
+    if (!droppable(*at->message)) {
       ++at;
       continue;
     }
@@ -65,15 +66,15 @@ std::size_t LaneQueue::drop_oldest(std::size_t bytes) {
 }
 
 void LaneQueue::enters_ready(const Delivery& delivery) {
-  if (delivery.message->qos() > 0) return;
-  ++ready_qos0_;
-  ready_qos0_bytes_ += delivery.message->memory_bytes();
+  if (!droppable(*delivery.message)) return;
+  ++droppable_;
+  droppable_bytes_ += delivery.message->memory_bytes();
 }
 
 void LaneQueue::leaves_ready(const Delivery& delivery) {
-  if (delivery.message->qos() > 0) return;
-  --ready_qos0_;
-  ready_qos0_bytes_ -= delivery.message->memory_bytes();
+  if (!droppable(*delivery.message)) return;
+  --droppable_;
+  droppable_bytes_ -= delivery.message->memory_bytes();
 }
 
 void LaneQueue::take(std::size_t max, TimePoint now, std::vector<Delivery>& batch) {

@@ -90,10 +90,10 @@ class LaneQueue {
 
   // `room` may be shared with other queues.  Deliveries are numbered from `first_id` on.
   LaneQueue(WhenFull when_full, const RetryConfig& retry, Duration timeout,
-            std::shared_ptr<QueueRoom> room, std::uint64_t first_id = 1);
+            std::shared_ptr<QueueRoom> room, std::uint64_t first_id = 1, bool drops_any = false);
 
-  // QoS 1 and 2 are refused when there is no room; QoS 0 is dropped as the config says, the
-  // oldest of this queue's own.  Nothing is dropped to make room that would not suffice.
+  // QoS 1 and 2 are refused when there is no room; QoS 0, or with `drops_any` every message, is
+  // dropped as the config says, the oldest of this queue's own.  Nothing is dropped to make room that would not suffice.
   Pushed push(MessagePtr message, TimePoint now);
 
   // One of an earlier run, which had its room then.
@@ -151,10 +151,12 @@ class LaneQueue {
   std::size_t drop_oldest(std::size_t bytes);
   void keep_overdue(const Delivery& delivery);
   void forget_overdue(std::map<std::uint64_t, Overdue>::iterator at);
+  bool droppable(const Message& message) const { return message.qos() == 0 || drops_any_; }
   void enters_ready(const Delivery& delivery);
   void leaves_ready(const Delivery& delivery);
 
   const WhenFull when_full_;
+  const bool drops_any_;
   const RetryPolicy retry_;
   const Duration timeout_;
   const std::shared_ptr<QueueRoom> room_;
@@ -170,8 +172,8 @@ class LaneQueue {
   std::uint64_t handling_from_;  // ids from here on may still be in the handler's hands
   std::size_t messages_ = 0;
   std::size_t bytes_ = 0;
-  std::size_t ready_qos0_ = 0;  // in ready_
-  std::size_t ready_qos0_bytes_ = 0;
+  std::size_t droppable_ = 0;  // in ready_
+  std::size_t droppable_bytes_ = 0;
   std::minstd_rand random_{std::random_device{}()};
 };
 

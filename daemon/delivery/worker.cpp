@@ -34,7 +34,7 @@ const char* result_name(fastmqtt_result result, const Settled& settled) {
 
 Worker::State::State(const Shared& shared)
     : queue(shared.config.queue.when_full, shared.config.retry, shared.config.timeout, shared.room,
-            first_delivery_id()) {}
+            first_delivery_id(), shared.drops_any) {}
 
 Worker::Worker(const Shared& shared, int place)
     : shared_(shared),

@@ -46,6 +46,7 @@ class Worker : private HandlerRequests {
     std::shared_ptr<QueueRoom> room;
     Outbox& outbox;
     Outbox::SenderPtr sender;
+    bool drops_any = false;  // whatever its QoS, what finds no room; else only QoS 0
     // Called, from any thread, when the handler is done with a message, or it was given up.
     std::function<void(const Message&)> settled;
     // Called, from any thread, when main should have a look: messages were dropped or given up, or

@@ -24,7 +24,9 @@ constexpr auto kStopSlack = 10s;  // beyond shutdown_timeout, for systemd
 
 std::string describe(const SessionState& session) {
   switch (session.phase) {
-    case Phase::connecting: return "connecting to " + session.broker;
+    case Phase::connecting:
+      return "connecting to " + session.broker +
+             (session.reason.empty() ? "" : " (" + session.reason + ")");
     case Phase::connected: return "connected to " + session.broker;
     case Phase::waiting: return "not connected to " + session.broker + " (" + session.reason + ")";
     case Phase::refusing:
@@ -162,7 +164,7 @@ void Supervisor::report_losses() {
     if (drops == 0) continue;
     log::write(
         log::Level::warning,
-        fmt::format("{}: {} messages of QoS 0 dropped: its queue is full", lane->name(), drops),
+        fmt::format("{}: {} messages dropped: its queue is full", lane->name(), drops),
         {{"MQTT_HANDLER", lane->name()}});
     report_timer_ = true;
   }

@@ -17,7 +17,6 @@
 namespace fastmqttd {
 namespace {
 
-// Paho looks at its timeouts every three seconds; past this much more it has forgotten one.
 constexpr auto kPahoSlack = 5s;
 constexpr auto kSubscribeTimeout = 30s;
 constexpr auto kDisconnectTimeout = 2s;
@@ -92,6 +91,11 @@ void fill(mqtt::ssl_options& options, const TlsSettings& settings) {
   if (!settings.alpn.empty()) options.set_alpn_protos(settings.alpn);
   options.set_enable_server_cert_auth(settings.verify);
   options.set_verify(settings.verify);  // the name; off unless asked for
+}
+
+// The address, where the name does not say it.
+std::string at(const BrokerAddress& broker) {
+  return broker.host == broker.endpoint.host() ? "" : broker.endpoint.host() + ": ";
 }
 
 // What SUBACK grants, a code for each filter of the packet.
@@ -181,11 +185,13 @@ mqtt::connect_options Client::connect_options(const BrokerAddress& broker, const
     options.set_clean_session(config_.clean_session);
   }
   options.set_keep_alive_interval(keepalive);
+  // Ours comes first: Paho looks at its own every three seconds.
   options.set_connect_timeout(
-      std::max(1s, std::chrono::ceil<std::chrono::seconds>(config_.connect_timeout)));
+      std::chrono::ceil<std::chrono::seconds>(config_.connect_timeout + kPahoSlack));
   options.set_automatic_reconnect(false);
   if (login.username) options.set_user_name(*login.username);
-  if (login.password) options.set_password(*login.password);
+  // [MQTT-3.1.2-22]: before MQTT 5 not without a user name.
+  if (login.password && (mqtt5() || login.username)) options.set_password(*login.password);
   if (const auto& will = login.will) {
     mqtt::properties properties;
     if (mqtt5() && will->delay > 0)
@@ -217,10 +223,11 @@ std::variant<Client::Connected, ConnectFailure> Client::connect(const BrokerAddr
   connecting_ = true;
   try {
     const mqtt::token_ptr token = paho_.connect(options);
-    if (!wait_for(*token, config_.connect_timeout + kPahoSlack, keep_waiting)) {
+    if (!wait_for(*token, config_.connect_timeout, keep_waiting)) {
       if (!keep_waiting()) return ConnectFailure{Kind::given_up, 0, {}};
       return ConnectFailure{Kind::unreachable, 0,
-                            endpoint_.text() + ": no answer within the connect timeout"};
+                            at(broker) + "no answer within the connect_timeout of " +
+                                format_duration(config_.connect_timeout)};
     }
     connecting_ = false;
     const std::vector<OwnSocket> sockets = new_sockets();
@@ -238,6 +245,7 @@ Client::Connected Client::read_connack(const mqtt::connect_response& answer,
   using mqtt::property;
   Connected connected;
   connected.session_present = answer.is_session_present();
+  connected.session_told = version_ != MqttVersion::v3_1;
   if (!mqtt5()) {
     broker_ = {.receive_maximum = kUntoldReceiveMaximum};
     return connected;
@@ -264,15 +272,16 @@ ConnectFailure Client::failure_of(const mqtt::exception& failure, const BrokerAd
     const std::string hint = refusal_hint(code);
     return {Kind::refused, code, reason_text(code) + (hint.empty() ? "" : ": " + hint)};
   }
-  const std::string at = endpoint_.text() + ": ";
   std::string error;
-  if (!connect_to(endpoint_, kProbe, error)) return {Kind::unreachable, 0, at + error};
+  if (!connect_to(endpoint_, kProbe, error)) return {Kind::unreachable, 0, at(broker) + error};
   if (login.tls)
     if (error = tls_probe(endpoint_, broker.host, *login.tls, kProbe); !error.empty())
-      return {Kind::unreachable, 0, at + "TLS: " + error};
-  if (std::string_view(failure.what()).find(kEndedBeforeConnack) != std::string_view::npos)
-    return {Kind::without_answer, 0, at + "the broker ended the connection without an answer"};
-  return {Kind::unreachable, 0, at + "the broker did not answer"};
+      return {Kind::unreachable, 0, at(broker) + "TLS: " + error};
+  if (std::string_view(failure.what()).find(kEndedBeforeConnack) == std::string_view::npos)
+    return {Kind::unreachable, 0, at(broker) + "the broker did not answer"};
+  return {Kind::without_answer, 0,
+          at(broker) + "the broker ended the connection without an answer" +
+              (login.tls ? "" : "; if the port speaks TLS, set mqtt.ssl")};
 }
 
 std::optional<std::vector<std::vector<int>>> Client::subscribe(
@@ -327,29 +336,40 @@ mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const Subscrip
   return paho_.subscribe(s.topic.text(), qos(place), &request, answers_, options, properties);
 }
 
-bool Client::unsubscribe(const std::vector<std::string>& filters, const KeepWaiting& keep_waiting) {
+std::optional<std::vector<int>> Client::unsubscribe(const std::vector<std::string>& filters,
+                                                    const KeepWaiting& keep_waiting) {
+  std::vector<int> codes;
   try {
     const auto all = std::make_shared<mqtt::string_collection>();
     for (const std::string& filter : filters) all->push_back(filter);
-    return wait_for(*paho_.unsubscribe(all), kSubscribeTimeout, keep_waiting);
+    const mqtt::token_ptr token = paho_.unsubscribe(all);
+    if (!wait_for(*token, kSubscribeTimeout, keep_waiting)) return std::nullopt;
+    if (mqtt5()) {
+      const mqtt::unsubscribe_response answer = token->get_unsubscribe_response();
+      for (const mqtt::ReasonCode code : answer.get_reason_codes())
+        codes.push_back(static_cast<int>(code));
+    }
   } catch (const mqtt::exception& failure) {
-    // Refused is answered, too: the broker does not have it, or will not say.
-    return refusal_code(failure.get_reason_code(), failure.get_return_code()) != 0;
+    const int code = refusal_code(failure.get_reason_code(), failure.get_return_code());
+    if (code == 0) return std::nullopt;
+    codes.assign(filters.size(), code);
   }
+  codes.resize(filters.size(), 0);  // older versions have no codes
+  return codes;
 }
 
 void Client::Answers::on_success(const mqtt::token& token) {
   const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
   const std::vector<int> codes = granted(token, request.places.size());
   for (std::size_t i = 0; i < request.places.size(); ++i)
-    callbacks_.subscribed(request.places[i], refusal_code(codes[i], 0) != 0);
+    callbacks_.subscribed(request.places[i], codes[i] < reason::kUnspecified ? codes[i] : -1);
 }
 
 void Client::Answers::on_failure(const mqtt::token& token) {
   // Otherwise the connection failed, and the broker has not said anything.
   if (refusal_code(token.get_reason_code(), token.get_return_code()) == 0) return;
   const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
-  for (const std::uint32_t place : request.places) callbacks_.subscribed(place, true);
+  for (const std::uint32_t place : request.places) callbacks_.subscribed(place, -1);
 }
 
 Client::BrokerLimits Client::limits_of(const mqtt::properties& connack) {

@@ -51,8 +51,9 @@ class Client {
   struct Callbacks {
     // Whether the message is taken.  When not, the connection ends without acknowledging it.
     std::function<bool(const MessagePtr&)> message;
-    // The broker answered the subscription at that place of the plan.
-    std::function<void(std::uint32_t place, bool refused)> subscribed;
+    // The broker answered the subscription at that place of the plan: the QoS it grants, -1 when it
+    // refuses it.
+    std::function<void(std::uint32_t place, int qos)> subscribed;
     // What became of a message that was published: 0 it is there, else the reason code with which
     // the broker refused it, or nothing when the connection ended first.
     std::function<void(std::uint64_t number, std::optional<int> reason_code)> published;
@@ -62,6 +63,7 @@ class Client {
   // What CONNACK says (MQTT 5.0 section 3.2.2).
   struct Connected {
     bool session_present = false;
+    bool session_told = true;  // MQTT 3.1 does not say whether it is
     std::optional<std::chrono::seconds> keepalive;       // other than ours
     std::optional<std::chrono::seconds> session_expiry;  // other than ours
   };
@@ -105,8 +107,10 @@ class Client {
   std::optional<std::vector<std::vector<int>>> subscribe(
       const std::vector<SubscribeRequest>& requests, const SubscriptionPlan& plan,
       const KeepWaiting& keep_waiting);
-  // One UNSUBSCRIBE packet.  False when the connection did not last.
-  bool unsubscribe(const std::vector<std::string>& filters, const KeepWaiting& keep_waiting);
+  // One UNSUBSCRIBE packet; a code of MQTT 5.0 section 3.11.3 for each.  Nothing when the connection
+  // did not last.
+  std::optional<std::vector<int>> unsubscribe(const std::vector<std::string>& filters,
+                                              const KeepWaiting& keep_waiting);
 
   // How many messages may be on their way at once.
   std::size_t window() const;

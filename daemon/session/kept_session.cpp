@@ -7,8 +7,6 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <sstream>
 #include <utility>
 
 #include "daemon/base/log.hpp"
@@ -44,48 +42,58 @@ KeptSession::KeptSession(const std::filesystem::path& directory, std::string cli
     : file_(directory / "session.json"), client_id_(std::move(client_id)), keep_(keep) {
   if (keep_)
     read();
-  else
-    forget();
+  else if (::unlink(file_.c_str()) != 0 && errno != ENOENT)
+    warn(file_.string() + ": " + std::strerror(errno));
 }
 
 void KeptSession::read() {
-  std::ifstream in(file_);
-  if (!in) {
-    if (errno != ENOENT) warn(file_.string() + ": " + std::strerror(errno));
-    return;
-  }
+  std::error_code error;
+  if (!std::filesystem::exists(file_, error) && !error) return;
   try {
+    std::ifstream in(file_);
+    in.exceptions(std::ios::badbit);
     const nlohmann::json json = nlohmann::json::parse(in);
     const std::string client_id = json.at("client_id");
-    if (client_id != client_id_) {
-      log::warning(
-          "the client_id was {} before: if the broker still has that session, it goes on queueing "
-          "messages for it; connect once as {} with a clean session to end it",
-          client_id, client_id);
+    if (client_id == client_id_) {
+      sessions_ = json.at("sessions").get<std::map<std::string, Filters>>();
       return;
     }
-    filters_ = json.at("filters").get<std::set<std::string>>();
-    known_ = true;
-  } catch (const nlohmann::json::exception& error) {
-    warn(file_.string() + ": " + error.what());
+    log::warning(
+        "the client_id was {} before: a broker that still has its session goes on queueing messages "
+        "for it; to end it: mosquitto_sub -h BROKER -i {} -t x -E",
+        client_id, client_id);
+  } catch (const std::exception& what) {
+    log::warning(
+        "{} cannot be read, going on without it: {}: filters taken out of the configuration "
+        "meanwhile are not unsubscribed",
+        file_.string(), what.what());
   }
 }
 
-void KeptSession::remember(const std::set<std::string>& filters) {
-  if (known_ && filters == filters_) return;
-  filters_ = filters;
-  known_ = true;
-  if (!keep_) return;
-  const nlohmann::json json{{"client_id", client_id_}, {"filters", filters_}};
-  if (const std::string error = replace_file(file_, json.dump(1) + "\n"); !error.empty())
-    warn(error);
+KeptSession::Filters KeptSession::filters() const {
+  if (const auto here = sessions_.find(broker_); here != sessions_.end()) return here->second;
+  Filters all;
+  for (const auto& [broker, filters] : sessions_)
+    for (const auto& [filter, granted] : filters) all[filter] = kUnknown;
+  return all;
+}
+
+void KeptSession::remember(const Filters& filters) {
+  const auto [here, is_new] = sessions_.try_emplace(broker_);
+  if (!is_new && here->second == filters) return;
+  here->second = filters;
+  write();
 }
 
 void KeptSession::forget() {
-  known_ = false;
-  filters_.clear();
-  if (::unlink(file_.c_str()) != 0 && errno != ENOENT)
-    warn(file_.string() + ": " + std::strerror(errno));
+  if (sessions_.erase(broker_) > 0) write();
+}
+
+void KeptSession::write() {
+  if (!keep_) return;
+  const nlohmann::json json{{"client_id", client_id_}, {"sessions", sessions_}};
+  if (const std::string error = replace_file(file_, json.dump(1) + "\n"); !error.empty())
+    warn(error);
 }
 
 void KeptSession::warn(const std::string& what) {

@@ -1,38 +1,47 @@
-// What is subscribed on the session that the broker keeps for us, remembered across runs in the
-// state directory, so that a filter which the configuration has no longer can be unsubscribed.
+// What is subscribed on the sessions that brokers keep for us, remembered across runs in the state
+// directory, so that a filter which the configuration has no longer can be unsubscribed.
 //
 // A small JSON file, session.json, replaced as a whole.  The session's owner only.
 #pragma once
 
 #include <filesystem>
-#include <set>
+#include <map>
 #include <string>
 
 namespace fastmqttd {
 
 class KeptSession {
  public:
+  // By filter, as it was sent: the QoS that was granted, or kUnknown while that is not known, or the
+  // broker refused it.
+  static constexpr int kUnknown = 128;
+  using Filters = std::map<std::string, int>;
+
   // Reads what an earlier run with that client identifier left.  What cannot be read is as good as
-  // nothing, with a warning.  Without `keep` the broker keeps nothing, and nothing is written.
+  // nothing, with a warning.  Without `keep` the brokers keep nothing, and nothing is written.
   KeptSession(const std::filesystem::path& directory, std::string client_id, bool keep);
 
-  // Whether an earlier run had a session; forget() does away with that.
-  bool known() const { return known_; }
-  // The filters that the broker may have, as they were sent.
-  const std::set<std::string>& filters() const { return filters_; }
+  // From now on it is about the session at this broker.
+  void at(const std::string& broker) { broker_ = broker; }
+  // Whether there was one.
+  bool known() const { return sessions_.contains(broker_); }
+  // The filters that it may have.  At a broker that is not known it may be one that another shares
+  // with it: those of all brokers.
+  Filters filters() const;
   // Written to disk before it returns, as far as that can be; a failure is warned about once.
-  void remember(const std::set<std::string>& filters);
+  void remember(const Filters& filters);
   void forget();
 
  private:
   void read();
+  void write();
   void warn(const std::string& what);
 
   const std::filesystem::path file_;
   const std::string client_id_;
   const bool keep_;
-  std::set<std::string> filters_;
-  bool known_ = false;
+  std::string broker_;
+  std::map<std::string, Filters> sessions_;  // by broker
   bool warned_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "daemon/base/utf8.hpp"
 #include "daemon/session/fresh_text.hpp"
 
 namespace fastmqttd {
@@ -31,6 +32,8 @@ std::optional<Will> fresh_will(const MqttConfig& config) {
 Login fresh_login(const MqttConfig& config) {
   Login login;
   login.username = bounded("mqtt.username", config.username);
+  if (login.username && mqtt_string_error(*login.username))
+    throw std::runtime_error("mqtt.username: is not UTF-8 text without null characters");
   login.password = bounded("mqtt.password", config.password);
   login.will = fresh_will(config);
   if (config.ssl) login.tls = expand(*config.ssl);

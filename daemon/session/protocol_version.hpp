@@ -41,10 +41,9 @@ class ProtocolVersion {
     silent_ = 0;
     spoken_ = spoken_ || next_ == MqttVersion::v5;
   }
-  // It could not be reached.
+  // It could not be reached; others of its addresses may be.
   void unreachable() {
     if (on_trial_) ended_without_a_word();
-    silent_ = 0;
   }
 
  private:

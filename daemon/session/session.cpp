@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <random>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "daemon/base/error.hpp"
 #include "daemon/base/events.hpp"
 #include "daemon/base/guarded.hpp"
 #include "daemon/base/log.hpp"
@@ -51,10 +53,12 @@ class Session::Owner {
         keepalive_(config.keepalive),
         kept_(state_directory, client_id_, !config.clean_session),
         subscriber_(dispatcher.plan(), kept_,
-                    [&dispatcher](std::uint32_t place) { dispatcher.set_refused(place, true); }),
+                    [&dispatcher](std::uint32_t place, int qos) {
+                      dispatcher.set_granted(place, qos);
+                    }),
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }) {
     dispatcher_.outbox().on_more([this] { more_to_send(); });
-    state_.lock()->shown.broker = config.host.front().value() + ":" + std::to_string(config.port);
+    state_.lock()->shown.broker = name_of(config.host.front());
   }
 
   ~Owner() {
@@ -72,7 +76,14 @@ class Session::Owner {
       log::warning(
           "mqtt.session_expiry_interval is 0: the broker keeps nothing for us while the connection "
           "is down");
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] {
+      try {
+        run();
+      } catch (const std::exception& error) {
+        log::error("internal error in the session: {}", error.what());
+        std::_Exit(static_cast<int>(ExitStatus::internal));
+      }
+    });
   }
 
   void stop() {
@@ -113,6 +124,7 @@ class Session::Owner {
       if (connect(why)) {
         const TimePoint connected = Clock::now();
         failures_ = 0;
+        last_failure_.clear();
         set_phase(Phase::connected);
         const Loss loss = serve();
         if (stopping()) break;
@@ -179,10 +191,10 @@ class Session::Owner {
   // Tries every host and every address of it, in order.  False when none will do: `why` is what the
   // last one met.
   bool connect(std::string& why) {
-    set_phase(Phase::connecting);
+    set_phase(Phase::connecting, last_failure_);
     for_good_ = true;
     for (const Text& host : config_.host) {
-      broker_ = host.value() + ":" + std::to_string(config_.port);
+      broker_ = name_of(host);
       state_.lock()->shown.broker = broker_;
       ConnectFailure failure;
       if (connect_to(host.value(), failure)) return true;
@@ -209,9 +221,14 @@ class Session::Owner {
                 {"MQTT_REASON", std::to_string(failure.code)}});
   }
 
+  // `failure` is that of the last address, or of one that has refused.
   bool connect_to(const std::string& host, ConnectFailure& failure) {
-    for (const Endpoint& endpoint : addresses_of(host, failure.why))
-      if (stopping() || connect_to(BrokerAddress{host, endpoint}, failure)) return !stopping();
+    using Kind = ConnectFailure::Kind;
+    for (const Endpoint& endpoint : addresses_of(host, failure.why)) {
+      ConnectFailure latest;
+      if (stopping() || connect_to(BrokerAddress{host, endpoint}, latest)) return !stopping();
+      if (latest.kind == Kind::refused || failure.kind != Kind::refused) failure = latest;
+    }
     return false;
   }
 
@@ -230,35 +247,42 @@ class Session::Owner {
 
   // As often as it takes to agree on the version and the keepalive.
   bool connect_to(const BrokerAddress& address, ConnectFailure& failure) {
+    bool session_present = true;
     while (!stopping()) {
-      const std::optional<Client::Connected> connected = attempt(address, failure);
+      std::optional<Client::Connected> connected = attempt(address, failure);
       if (!connected) {
+        // It may have made a session, or ended one, without our knowing.
+        if (failure.kind != ConnectFailure::Kind::refused) subscribed_at_.clear();
         if (!fall_back(failure)) return false;
         continue;
       }
       version_.answered();
       log_downgrade();
+      // What the first answer has said of the session counts.
+      session_present = session_present && connected->session_present;
       if (take_keepalive(*connected)) continue;
+      connected->session_present = session_present;
       return begin(*connected, failure);
     }
     return false;
   }
 
   std::optional<Client::Connected> attempt(const BrokerAddress& address, ConnectFailure& failure) {
-    Login login;
     try {
-      login = fresh_login(config_);
-      if (login.tls)
-        if (const auto problem = problem_of(*login.tls))
+      login_ = fresh_login(config_);
+      if (login_.tls)
+        if (const auto problem = problem_of(*login_.tls))
           throw std::runtime_error("mqtt.ssl." + problem->key + ": " + problem->what);
     } catch (const std::runtime_error& error) {
       failure = {ConnectFailure::Kind::unreachable, 0, error.what()};
       return std::nullopt;
     }
+    kept_.at(broker_);
+    if (subscribed_at_ != broker_) subscriber_.expect();
     make_client();
     state_.lock()->lost.reset();
     publisher_.connecting();
-    auto outcome = client_->connect(address, login, keepalive_, [this] { return keep_going(); });
+    auto outcome = client_->connect(address, login_, keepalive_, [this] { return keep_going(); });
     if (const auto* connected = std::get_if<Client::Connected>(&outcome)) return *connected;
     failure = std::get<ConnectFailure>(std::move(outcome));
     // An attempt that is still going on must not meet the next one.
@@ -314,19 +338,26 @@ class Session::Owner {
   bool begin(const Client::Connected& connected, ConnectFailure& failure) {
     log::write(
         log::Level::info,
-        fmt::format("connected to {} as {}, MQTT {}, {}", broker_, client_id_, version_text(),
-                    connected.session_present ? "session kept" : "new session"),
+        fmt::format("connected to {} as {}, MQTT {}{}", broker_, client_id_, version_text(),
+                    !connected.session_told     ? ""
+                    : connected.session_present ? ", session kept"
+                                                : ", new session"),
         {{"MESSAGE_ID", event::kConnected}, {"MQTT_BROKER", broker_}});
     look_at_session(connected);
     publisher_.connected(connected.session_present);
     // A session that was there when this process last subscribed still has its subscriptions.
-    if (!subscribed_ || !connected.session_present) {
-      subscribed_ = subscriber_.subscribe(*client_, [this] { return keep_going_connected(); });
-      if (!subscribed_ && !client_->refused()) {
+    if (subscribed_at_ != broker_ || !connected.session_present) {
+      const bool done =
+          subscriber_.subscribe(*client_, [this] { return keep_going_connected(); });
+      subscribed_at_ = done ? broker_ : "";
+      if (!done && !client_->refused()) {
         client_->disconnect();
         end_client();
-        failure = {ConnectFailure::Kind::unreachable, 0,
-                   "the connection did not last until everything was subscribed"};
+        const Loss loss = state_.lock()->lost.value_or(Loss{"no answer to SUBSCRIBE", 0});
+        failure = {loss.reason_code != 0 ? ConnectFailure::Kind::refused
+                                         : ConnectFailure::Kind::unreachable,
+                   loss.reason_code,
+                   "the connection ended before everything was subscribed: " + loss.why};
         return false;
       }
     }
@@ -335,8 +366,8 @@ class Session::Owner {
   }
 
   void look_at_session(const Client::Connected& connected) {
-    if (!connected.session_present) {
-      if (kept_.known() && !config_.clean_session)
+    if (!connected.session_present && connected.session_told) {
+      if (kept_.known() && !config_.clean_session && config_.session_expiry_interval != 0s)
         log::write(log::Level::warning,
                    fmt::format("{} has lost our session, and the messages that it had queued: "
                                "subscribing anew",
@@ -362,6 +393,7 @@ class Session::Owner {
     add(config_.will_delay_interval > 0s, "will_delay_interval");
     add(config_.session_expiry_interval && !config_.clean_session, "session_expiry_interval");
     add(config_.receive_maximum.has_value(), "receive_maximum");
+    add(config_.password && !config_.username, "password (without username)");
     const auto& subscriptions = dispatcher_.plan().subscriptions();
     const auto any = [&](auto option) { return std::ranges::any_of(subscriptions, option); };
     using S = SubscriptionConfig;
@@ -373,7 +405,7 @@ class Session::Owner {
   }
 
   bool announce(const char* status, Duration timeout) {
-    const std::string topic = config_.status_topic->value();
+    const std::string& topic = login_.will->topic;
     return client_->announce(Message({.topic = topic, .payload = status, .qos = 1, .retain = true}),
                              timeout);
   }
@@ -420,6 +452,7 @@ class Session::Owner {
   }
 
   void pause(const std::string& why) {
+    last_failure_ = why;
     const double random = std::uniform_real_distribution<>(0, 1)(random_);
     const Duration length = for_good_ ? backoff_.longest(random) : backoff_.next(random);
     set_phase(Phase::waiting, why);
@@ -446,7 +479,7 @@ class Session::Owner {
       end_client();
       publisher_.disinherit();
       store_.forget();
-      subscribed_ = false;
+      subscribed_at_.clear();
       made_for_ = version_.next();
     }
     client_ = std::make_unique<Client>(
@@ -458,7 +491,7 @@ class Session::Owner {
               callback_began_ = TimePoint();
               return accepted;
             },
-            [this](std::uint32_t place, bool refused) { dispatcher_.set_refused(place, refused); },
+            [this](std::uint32_t place, int qos) { dispatcher_.set_granted(place, qos); },
             [this](std::uint64_t number, std::optional<int> reason_code) {
               publisher_.outcome(number, reason_code);
             },
@@ -486,6 +519,11 @@ class Session::Owner {
 
   bool keep_going_connected() { return keep_going() && !state_.lock()->lost; }
 
+  std::string name_of(const Text& host) const {
+    const bool v6 = host.value().find(':') != std::string::npos;
+    return (v6 ? "[" + host.value() + "]" : host.value()) + ":" + std::to_string(config_.port);
+  }
+
   void set_phase(Phase phase, const std::string& reason = "") {
     auto state = state_.lock();
     state->shown.phase = phase;
@@ -503,8 +541,9 @@ class Session::Owner {
   std::condition_variable changed_;
   Guarded<State> state_;
   std::string broker_;          // of the attempt or connection at hand; the owner's own
-  bool subscribed_ = false;     // by this process, on the session at the broker
+  std::string subscribed_at_;  // the broker at which this process has subscribed everything
   int short_lived_ = 0;         // connections in a row
+  std::string last_failure_;
   std::uint32_t failures_ = 0;  // attempts in a row; each is at all hosts
   bool for_good_ = false;       // the broker will go on refusing
   ProtocolVersion version_;
@@ -513,6 +552,7 @@ class Session::Owner {
   bool downgrade_logged_ = false;
   bool expiry_logged_ = false;
   bool keys_logged_ = false;
+  Login login_;  // of the latest attempt
   KeptSession kept_;
   Subscriber subscriber_;
   Backoff backoff_{config_.reconnect_delay, config_.reconnect_delay_max};

@@ -28,7 +28,7 @@ struct SessionState {
 
   Phase phase = Phase::connecting;
   std::string broker;         // "host:port" as configured
-  std::string reason;         // why it waits
+  std::string reason;         // why it waits, or why it has to connect again
   bool first_answer = false;  // the first attempt succeeded or failed
   bool gave_up = false;       // stopped by itself, after mqtt.reconnect_retries
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "daemon/base/events.hpp"
@@ -23,13 +24,22 @@ constexpr std::size_t kFilterOverhead = 3;
 
 }  // namespace
 
-Subscriber::Subscriber(const SubscriptionPlan& plan, KeptSession& kept, NotAsked not_asked)
-    : plan_(plan), kept_(kept), not_asked_(std::move(not_asked)) {}
+Subscriber::Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Granted granted)
+    : plan_(plan), kept_(kept), granted_(std::move(granted)) {}
+
+void Subscriber::expect() const {
+  const KeptSession::Filters filters = kept_.filters();
+  for (std::uint32_t place = 0; place < plan_.subscriptions().size(); ++place) {
+    const auto filter = filters.find(plan_.subscriptions()[place].topic.text());
+    const bool known = filter != filters.end() && filter->second != KeptSession::kUnknown;
+    granted_(place, known ? filter->second : -1);
+  }
+}
 
 bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiting) {
   refused_.assign(plan_.subscriptions().size(), false);
   active_.clear();
-  const std::set<std::string> before = kept_.filters();
+  const KeptSession::Filters before = kept_.filters();
   if (client.broker().subscription_identifiers) {
     std::vector<std::uint32_t> all(refused_.size());
     std::iota(all.begin(), all.end(), 0u);
@@ -44,8 +54,12 @@ bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiti
       if (!subscribe_to(places, client, keep_waiting)) return false;
     }
   }
-  std::set<std::string> left = before;
-  for (const std::string& filter : active_) left.erase(filter);
+  KeptSession::Filters left = before;
+  for (const auto& [filter, granted] : active_) left.erase(filter);
+  // What was refused this time the broker may still have from before, and it is wanted.
+  for (std::uint32_t place = 0; place < refused_.size(); ++place)
+    if (refused_[place] && left.erase(plan_.subscriptions()[place].topic.text()) > 0)
+      active_[plan_.subscriptions()[place].topic.text()] = KeptSession::kUnknown;
   if (!unsubscribe(left, client, keep_waiting)) return false;
   kept_.remember(active_);
   return true;
@@ -55,10 +69,10 @@ bool Subscriber::subscribe_to(const std::vector<std::uint32_t>& places, Client& 
                               const Client::KeepWaiting& keep_waiting) {
   const std::vector<Client::SubscribeRequest> requests = packets(places, client);
   // Before the broker knows of them: should we end in between, they are not forgotten.
-  std::set<std::string> known = kept_.filters();
+  KeptSession::Filters known = kept_.filters();
   for (const auto& request : requests)
     for (const std::uint32_t place : request.places)
-      known.insert(plan_.subscriptions()[place].topic.text());
+      known.try_emplace(plan_.subscriptions()[place].topic.text(), KeptSession::kUnknown);
   kept_.remember(known);
 
   for (std::size_t first = 0; first < requests.size(); first += kPacketsOnWay) {
@@ -83,7 +97,7 @@ std::vector<Client::SubscribeRequest> Subscriber::packets(const std::vector<std:
   for (const std::uint32_t place : places) {
     int code = 0;
     if (const std::string why = cannot_subscribe(place, client, code); !why.empty()) {
-      not_asked_(place);
+      granted_(place, -1);
       refuse(place, code, why);
       continue;
     }
@@ -120,7 +134,7 @@ void Subscriber::judge(std::uint32_t place, int code) {
   const SubscriptionConfig& s = plan_.subscriptions()[place];
   if (code >= reason::kUnspecified)
     return refuse(place, code, reason_text(code) + ": check its access rules");
-  active_.insert(s.topic.text());
+  active_[s.topic.text()] = code;
   if (code < s.qos)
     log::write(log::Level::warning,
                fmt::format("the broker grants {} only QoS {} instead of {}",
@@ -139,26 +153,48 @@ void Subscriber::refuse(std::uint32_t place, int code, const std::string& why) {
        {"MQTT_REASON", std::to_string(code)}});
 }
 
-bool Subscriber::unsubscribe(const std::set<std::string>& filters, Client& client,
+bool Subscriber::unsubscribe(const KeptSession::Filters& filters, Client& client,
                              const Client::KeepWaiting& keep_waiting) {
+  const auto planned = [this](const std::string& filter) {
+    return std::ranges::any_of(plan_.subscriptions(), [&](const SubscriptionConfig& s) {
+      return s.topic.text() == filter;
+    });
+  };
   std::vector<std::string> packet;
   std::size_t bytes = kPacketOverhead;
   const auto send = [&] {
-    const bool lasted = packet.empty() || client.unsubscribe(packet, keep_waiting);
+    const bool lasted = packet.empty() || unsubscribe_packet(packet, client, keep_waiting);
     packet.clear();
     bytes = kPacketOverhead;
     return lasted;
   };
-  for (const std::string& filter : filters) {
-    log::info("unsubscribing {}: no handler wants it any more", log::shown_topic(filter));
+  for (const auto& [filter, granted] : filters) {
+    log::info("unsubscribing {}: {}", log::shown_topic(filter),
+              planned(filter) ? "another one covers it" : "no handler wants it any more");
     const std::size_t size = filter.size() + kFilterOverhead;
-    const bool full =
-        packet.size() == kFiltersInPacket || bytes + size > client.broker().maximum_packet_size;
+    const bool full = packet.size() == kFiltersInPacket ||
+                      bytes + size > client.broker().maximum_packet_size;
     if (full && !send()) return false;
     packet.push_back(filter);
     bytes += size;
   }
   return send();
+}
+
+// What the broker will not give up stays in mind, for another time.
+bool Subscriber::unsubscribe_packet(const std::vector<std::string>& filters, Client& client,
+                                    const Client::KeepWaiting& keep_waiting) {
+  const auto codes = client.unsubscribe(filters, keep_waiting);
+  if (!codes) return false;
+  for (std::size_t i = 0; i < filters.size(); ++i) {
+    if ((*codes)[i] < reason::kUnspecified) continue;
+    active_[filters[i]] = KeptSession::kUnknown;
+    log::write(log::Level::warning,
+               fmt::format("the broker does not unsubscribe {}: {}: trying again at the next start",
+                           log::shown_topic(filters[i]), reason_text((*codes)[i])),
+               {{"MQTT_TOPIC", filters[i]}, {"MQTT_REASON", std::to_string((*codes)[i])}});
+  }
+  return true;
 }
 
 }  // namespace fastmqttd

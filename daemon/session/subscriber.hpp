@@ -5,7 +5,6 @@
 // The session's owner only.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 
@@ -17,20 +16,25 @@ namespace fastmqttd {
 
 class Subscriber {
  public:
-  // Called, with a place of the plan, for what the broker is not even asked for.
-  using NotAsked = std::function<void(std::uint32_t place)>;
+  // Called with a place of the plan and the QoS granted there, -1 for none, where Client's callback
+  // does not come: before a connection, and for what the broker is not even asked for.
+  using Granted = std::function<void(std::uint32_t place, int qos)>;
 
   // All must outlive it.
-  Subscriber(const SubscriptionPlan& plan, KeptSession& kept, NotAsked not_asked);
+  Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Granted granted);
 
+  // Before a connection to the broker that `kept` is about: what is sure to be delivered at once.
+  void expect() const;
   // False when the connection did not last.
   bool subscribe(Client& client, const Client::KeepWaiting& keep_waiting);
 
  private:
   bool subscribe_to(const std::vector<std::uint32_t>& places, Client& client,
                     const Client::KeepWaiting& keep_waiting);
-  bool unsubscribe(const std::set<std::string>& filters, Client& client,
+  bool unsubscribe(const KeptSession::Filters& filters, Client& client,
                    const Client::KeepWaiting& keep_waiting);
+  bool unsubscribe_packet(const std::vector<std::string>& filters, Client& client,
+                          const Client::KeepWaiting& keep_waiting);
   std::vector<Client::SubscribeRequest> packets(const std::vector<std::uint32_t>& places,
                                                 const Client& client);
   // Why the broker of this connection cannot be asked for it; empty when it can.
@@ -40,9 +44,9 @@ class Subscriber {
 
   const SubscriptionPlan& plan_;
   KeptSession& kept_;
-  const NotAsked not_asked_;
-  std::vector<bool> refused_;     // by place, on the connection at hand
-  std::set<std::string> active_;  // what was subscribed on it
+  const Granted granted_;
+  std::vector<bool> refused_;    // by place, on the connection at hand
+  KeptSession::Filters active_;  // what the session has, as far as is known
 };
 
 }  // namespace fastmqttd

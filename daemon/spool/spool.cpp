@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -45,14 +47,23 @@ CREATE TABLE deliveries(message INTEGER NOT NULL, handler INTEGER NOT NULL,
   throw StartError({{{what.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
 }
 
+// In a directory of somebody else, or that others may write, the database could be replaced.
 UniqueFd lock_directory(const std::filesystem::path& directory) {
-  std::error_code ignored;
-  std::filesystem::create_directory(directory, ignored);
+  constexpr const char* kExpected =
+      "expected a directory that the daemon may write: see spool.directory, or set STATE_DIRECTORY";
+  ::mkdir(directory.c_str(), 0750);
+  struct stat status {};
+  if (::stat(directory.c_str(), &status) != 0) unusable(directory, std::strerror(errno), kExpected);
+  const bool ours = status.st_uid == ::geteuid() || status.st_uid == 0;
+  if (S_ISDIR(status.st_mode) && (!ours || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0))
+    throw StartError({{{directory.string(), 0, 0},
+                       "",
+                       "belongs to somebody else, or may be written by others",
+                       "expected a directory of the daemon's own user: see spool.directory"}},
+                     ExitStatus::unsafe);
   const std::filesystem::path file = directory / "spool.lock";
   UniqueFd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
-  if (!fd)
-    unusable(file, std::strerror(errno),
-             "expected a directory that the daemon may write: see spool.directory");
+  if (!fd) unusable(file, std::strerror(errno), kExpected);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
     unusable(directory, "another fastmqttd uses it",
              "expected a directory of its own for each: see spool.directory");

@@ -1,5 +1,7 @@
 // Brokers that refuse, fall silent, or send away: which version is spoken then, when it is tried
 // again, and what the operator reads.
+#include <atomic>
+
 #include "tests/integration/integration_test.hpp"
 #include "tests/support/wire.hpp"
 
@@ -53,6 +55,21 @@ TEST_F(Refusal, ByTwoEndsWithoutAWordFallsBack) {
   ASSERT_TRUE(fake_->wait_for(kSubscribe));
   EXPECT_THAT(versions(), ElementsAre(5, 5, 4));
   await_log("does not speak MQTT 5");
+}
+
+TEST_F(Refusal, ByTwoEndsWithoutAWordFallsBackAmongSeveralHosts) {
+  start_with({"", "", ok3()}, "  host: [127.0.0.2, 127.0.0.1]\n");
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_THAT(versions(), ElementsAre(5, 5, 4));
+}
+
+// [MQTT-3.1.2-22]
+TEST_F(Refusal, FallingBackLeavesOutAPasswordWithoutAUserName) {
+  start_with({ScriptedBroker::connack5(0x84), ok3()}, "  password: sesame\n");
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  EXPECT_EQ(fake_->sent(kConnect).at(0)[9] & 0xC0, 0x40);
+  EXPECT_EQ(fake_->sent(kConnect).at(1)[9] & 0xC0, 0);
+  await_log("no effect with MQTT 3.1.1: password .without username.");
 }
 
 TEST_F(Refusal, IsRememberedForTheRunAndForgottenAtTheNext) {
@@ -203,6 +220,16 @@ TEST_F(Refusal, ShorterKeepaliveOfTheBrokerIsTaken) {
   ASSERT_TRUE(fake_->wait_for(kPingreq, 2));
 }
 
+// The first connection has made a session: the second finds it, and nothing subscribed.
+TEST_F(Refusal, ShorterKeepaliveDoesNotHideALostSession) {
+  const std::string shorter("\x13\x00\x1e", 3);
+  start_with({ok5(), ok5(shorter), ScriptedBroker::connack5(0, shorter, true)});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  fake_->cut();
+  ASSERT_TRUE(fake_->wait_for(kSubscribe, 2));
+  await_log("has lost our session");
+}
+
 TEST_F(Refusal, LongerKeepaliveOfTheBrokerIsNoReasonToConnectAgain) {
   start_with({ok5("\x13\x00\x64"s)}, "  keepalive: 60\n");
   ASSERT_TRUE(fake_->wait_for(kSubscribe));
@@ -332,6 +359,67 @@ TEST_F(Refusal, ABrokerWithoutIdentifiersIsSubscribedAll) {
   ASSERT_EQ(packets.size(), 3u);
   for (const std::string& packet : packets)
     EXPECT_EQ(hex(packet.substr(4, 1)), "00") << "it has properties";
+}
+
+// The broker may have it from before, and handlers want it.
+TEST_F(Refusal, OfASubscriptionThatWasThereDoesNotEndIt) {
+  fake_ = std::make_unique<ScriptedBroker>(
+      std::vector<std::string>{ok5(), ScriptedBroker::connack5(0, "", true)});
+  std::atomic<int> asked{0};
+  fake_->react(kSubscribe, [&](const WirePacket& packet) {
+    const bool good = asked++ == 0;
+    return wire_packet(0x90, packet.bytes.substr(2, 2) + "\0"s + (good ? "\x01" : "\x97"));
+  });
+  configure(recorder("all", "a/#"), fake_->key());
+  daemon_.start_ready();
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  daemon_.start_ready();
+  await_log("refuses the subscription to a/#: .*0x97");
+  EXPECT_TRUE(fake_->sent(kUnsubscribe).empty());
+}
+
+TEST_F(Refusal, OfUnsubscribingIsSaidAndNotForgotten) {
+  fake_ = std::make_unique<ScriptedBroker>(
+      std::vector<std::string>{ok5(), ScriptedBroker::connack5(0, "", true)});
+  fake_->react(kUnsubscribe, [](const WirePacket& packet) {
+    return wire_packet(0xB0, packet.bytes.substr(2, 2) + "\0"s + "\x87");
+  });
+  configure(recorder("all", "a/#, old"), fake_->key());
+  daemon_.start_ready();
+  for (std::size_t i = 1; i <= 2; ++i) {
+    ASSERT_EQ(daemon_.stop(), Exit{});
+    configure(recorder("all", "a/#"), fake_->key());
+    daemon_.start_ready();
+    ASSERT_TRUE(fake_->wait_for(kUnsubscribe, i));
+  }
+  await_log("does not unsubscribe old: .*0x87");
+}
+
+// What waited for the second filter of a handler comes as that one's copy alone, when the broker has
+// refused the first: before it says so again.
+TEST_F(Refusal, OfAWiderSubscriptionIsKnownBeforeTheBrokerRepeatsIt) {
+  fake_ = std::make_unique<ScriptedBroker>(
+      std::vector<std::string>{ok5(), ScriptedBroker::connack5(0, "", true)});
+  std::atomic<bool> answering{true};
+  fake_->react(kSubscribe, [&](const WirePacket& packet) {
+    if (!answering) return ""s;
+    const bool wide = packet.bytes.find("a/#") != std::string::npos;
+    return wire_packet(0x90, packet.bytes.substr(2, 2) + "\0"s + (wide ? "\x87" : "\x01"));
+  });
+  configure(recorder("all", "{topic: a/#, qos: 2}, a/b"), fake_->key());
+  daemon_.start_ready();
+  daemon_.kill();
+  answering = false;
+  std::string properties;  // with the identifier of a/b
+  for (const std::string& packet : fake_->sent(kSubscribe))
+    if (packet.find("a/b") != std::string::npos)
+      properties = packet.substr(4, 1 + static_cast<unsigned char>(packet[4]));
+  ASSERT_FALSE(properties.empty());
+  daemon_.start();
+  ASSERT_TRUE(fake_->wait_for(kConnect, 2));
+  fake_->send(wire_packet(0x32, wire_text("a/b") + "\x00\x01"s + properties + "waited"));
+  await_payload("all", "waited");
+  ASSERT_EQ(daemon_.stop(), Exit{});
 }
 
 TEST_F(Refusal, KeysThatNeedMqtt5AreNamed) {

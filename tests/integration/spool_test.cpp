@@ -47,31 +47,30 @@ class SpoolFile {
 };
 
 // Looks into the spool at the moment in which an acknowledgement of the daemon's passes.
-class Witness : public Relay {
+class Witness {
  public:
   Witness(std::uint16_t broker_port, std::filesystem::path spool)
-      : Relay(broker_port), spool_(std::move(spool)) {}
-  ~Witness() override { stop(); }
+      : spool_(std::move(spool)),
+        relay_(broker_port, [this](const WirePacket& packet) { look(packet); }) {}
 
+  std::string key() const { return relay_.key(); }
   // How many messages were in the spool at each, PUBACK or PUBREC.
   std::vector<int> seen() const {
     const std::lock_guard lock(mutex_);
     return seen_;
   }
 
- protected:
-  void packet(Connection& connection, const WirePacket& packet) override {
-    if (packet.from_client && (packet.type() == kPuback || packet.type() == kPubrec)) {
-      const std::lock_guard lock(mutex_);
-      seen_.push_back(SpoolFile(spool_).messages());
-    }
-    Relay::packet(connection, packet);
+ private:
+  void look(const WirePacket& packet) {
+    if (!packet.from_client || (packet.type() != kPuback && packet.type() != kPubrec)) return;
+    const std::lock_guard lock(mutex_);
+    seen_.push_back(SpoolFile(spool_).messages());
   }
 
- private:
   const std::filesystem::path spool_;
   mutable std::mutex mutex_;
   std::vector<int> seen_;
+  Relay relay_;  // last: it calls the above
 };
 
 class SpoolIntegration : public VersionedTest {
@@ -216,6 +215,19 @@ TEST_P(SpoolIntegration, RefusesWhatItCannotStore) {
     other.run("ROLLBACK");
   }
   EXPECT_THAT(payloads(await_payload("all", "second")), ElementsAre("first", "second"));
+}
+
+// Nothing waits for room that memory does not have: `when_full` decides, whatever the QoS.
+TEST_P(SpoolIntegration, LeftOutDropsWhatFindsNoRoom) {
+  start(recorder("all", "n", "", "queue: {messages: 5, when_full: drop_newest}"), {"n"},
+        version() + kOptimistic);
+  hold("all");
+  publish_all(broker_, "n", numbers(20));
+  await_held("all");
+  ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), 20));
+  await_log("all: [0-9]+ messages dropped: its queue is full");
+  release("all");
+  EXPECT_THAT(payloads(await_records("all", 5)), ElementsAre("1", "2", "3", "4", "5"));
 }
 
 TEST_F(IntegrationTest, QoS0IsNotSpooled) {

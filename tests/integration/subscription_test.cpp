@@ -85,7 +85,7 @@ TEST_P(Subscription, OfTheFirstStartIsNoLoss) {
 TEST_P(Subscription, OfAMemoryThatCannotBeReadIsMadeAllTheSame) {
   write_file(memory(), "{\"client_id\": 7");
   start(recorder("all", "a/#"), {"a/#"}, version());
-  EXPECT_TRUE(daemon_.logged("cannot remember what is subscribed: .*session.json: "));
+  EXPECT_TRUE(daemon_.logged("session.json cannot be read, going on without it: "));
   EXPECT_TRUE(eventually([&] { return remembers("a/#"); }));  // it is mended
 }
 
@@ -94,7 +94,7 @@ TEST_P(Subscription, OfAnotherClientIdIsMentioned) {
   ASSERT_EQ(daemon_.stop(), Exit{});
   configure(recorder("all", "a/#"), version() + "  client_id: someone-else\n");
   daemon_.start_ready();
-  EXPECT_TRUE(daemon_.logged("client_id was " + daemon_.client_id() + " before: .*clean session"));
+  EXPECT_TRUE(daemon_.logged("client_id was " + daemon_.client_id() + " before: .*mosquitto_sub .* -i " + daemon_.client_id()));
 }
 
 TEST_P(Subscription, OfTenThousandFilters) {
@@ -149,6 +149,35 @@ TEST_P(Subscription, IsNotNeededForWhatWaited) {
   await_payload("all", "waited");
   ASSERT_TRUE(fake.wait_for(kPuback));
   ASSERT_EQ(daemon_.stop(), Exit{});
+}
+
+// It does not say whether there was a session.
+TEST_F(IntegrationTest, Mqtt31TakesDroppedFiltersBackAndClaimsNoLoss) {
+  start(recorder("all", "old/#, a/#"), {"old/#", "a/#"}, "  version: 3.1\n");
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  publish(broker_, "a/1", "waited");
+  configure(recorder("all", "a/#"), "  version: 3.1\n");
+  daemon_.start_ready();
+  EXPECT_TRUE(broker_.wait_for_log(daemon_.client_id() + " old/#\n"));
+  EXPECT_THAT(payloads(await_payload("all", "waited")), ElementsAre("waited"));
+  EXPECT_FALSE(daemon_.logged("has lost our session|new session"));
+}
+
+// Each broker has a session of its own.
+TEST_F(IntegrationTest, SubscriptionsAreRememberedByBroker) {
+  Broker other;
+  other.start();
+  start(recorder("all", "old/#, a/#"), {"old/#", "a/#"});
+  const auto restart_at = [&](const Broker& broker) {
+    ASSERT_EQ(daemon_.stop(), Exit{});
+    configure(recorder("all", "a/#"), "  port: " + std::to_string(broker.port()) + "\n");
+    daemon_.start_ready();
+  };
+  restart_at(other);
+  ASSERT_TRUE(other.wait_for_subscriptions(daemon_.client_id(), {"a/#"}));
+  EXPECT_FALSE(daemon_.logged("has lost our session")) << "it never had one";
+  restart_at(broker_);
+  EXPECT_TRUE(broker_.wait_for_log(daemon_.client_id() + " old/#\n"));
 }
 
 // From MQTT 5, where each filter is subscribed, to a version that would have two copies come.

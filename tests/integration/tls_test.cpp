@@ -72,7 +72,7 @@ TEST_F(Tls, UnknownAuthority) {
   const CertificateAuthority other("Another authority");
   broker_.use_tls(local());
   expect_refused("  host: localhost\n  ssl: {ca_file: " + other.file().string() + "}\n",
-                 "TLS: unable to get local issuer certificate: CN = localhost");
+                 "TLS: unable to get local issuer certificate: CN = localhost.*set mqtt.ssl.ca_file");
 }
 
 TEST_F(Tls, UnknownToTheSystem) {
@@ -98,13 +98,13 @@ TEST_F(Tls, NotYetValid) {
 
 TEST_F(Tls, OfAnotherHost) {
   broker_.use_tls(ca_.issue({.name = "other.example", .alternatives = "DNS:other.example"}));
-  expect_refused(ssl(), "TLS: hostname mismatch: CN = other.example");
+  expect_refused(ssl(), "TLS: hostname mismatch: CN = other.example, .*, for DNS:other.example");
 }
 
 TEST_F(Tls, OfAnotherAddress) {
   broker_.use_tls(ca_.issue({.name = "other", .alternatives = "IP:127.0.0.9"}));
   expect_refused("  host: 127.0.0.1\n  ssl: {ca_file: " + ca_.file().string() + "}\n",
-                 "TLS: IP address mismatch");
+                 "TLS: IP address mismatch: .*, for IP Address:127.0.0.9");
 }
 
 TEST_F(Tls, BrokerWithoutTls) {
@@ -137,7 +137,7 @@ TEST_F(Tls, CertificateOfTheClient) {
 
 TEST_F(Tls, CertificateOfTheClientIsMissing) {
   broker_.use_tls(local(), ca_.file());
-  expect_refused(ssl(), "TLS: tlsv13 alert certificate required");
+  expect_refused(ssl(), "TLS: tlsv13 alert certificate required: .*mqtt.ssl.cert_file");
   EXPECT_FALSE(daemon_.logged("MQTT 3.1.1")) << "taken for a broker that cannot do MQTT 5";
 }
 
@@ -195,11 +195,18 @@ TEST_F(Tls, BadFilesAreFoundAtTheStart) {
               HasSubstr("mqtt.ssl.ca_file: /nowhere/ca.pem: No such file or directory"));
   EXPECT_THAT(refused("ca_file: " + own.key.string()), HasSubstr("mqtt.ssl.ca_file: "));
   const std::string cert = "cert_file: " + own.cert.string();
-  EXPECT_THAT(refused(cert), HasSubstr("mqtt.ssl.cert_file: "));
+  EXPECT_THAT(refused(cert), HasSubstr("mqtt.ssl.cert_file: " + own.cert.string() + ": unsupported: it has no key "
+                                                                   "for the certificate: give "
+                                                                   "key_file"));
   EXPECT_THAT(refused(cert + ", key_file: " + two.key.string()),
-              HasSubstr("mqtt.ssl.key_file: " + two.key.string() + ": key values mismatch"));
+              HasSubstr("mqtt.ssl.key_file: " + two.key.string() + ": key values mismatch: expected the key of cert_file"));
   EXPECT_THAT(refused(cert + ", key_file: " + own.key.string() + ", key_password: wrong"),
-              HasSubstr("mqtt.ssl.key_file: " + own.key.string() + ": bad decrypt"));
+              HasSubstr("mqtt.ssl.key_file: " + own.key.string() + ": bad decrypt: key_password does not open it"));
+  EXPECT_THAT(refused(cert + ", key_file: " + own.key.string()),
+              HasSubstr("it is encrypted: give key_password"));
+  EXPECT_THAT(refused("ca_path: /nowhere"), HasSubstr("mqtt.ssl.ca_path: /nowhere: No such"));
+  EXPECT_THAT(refused("ca_path: " + daemon_.file("state").string()),
+              HasSubstr("has no certificate by its hash: run openssl rehash"));
   EXPECT_THAT(refused("ciphers: NONSENSE"), HasSubstr("mqtt.ssl.ciphers: no cipher match"));
 }
 

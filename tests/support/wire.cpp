@@ -169,7 +169,10 @@ bool PacketServer::wait_for(PacketType type, std::size_t count, bool from_client
   return eventually([&] { return sent(type, from_client).size() >= count; });
 }
 
-Relay::Relay(std::uint16_t broker_port) : broker_port_(broker_port) { start(); }
+Relay::Relay(std::uint16_t broker_port, Watch watch)
+    : broker_port_(broker_port), watch_(std::move(watch)) {
+  start();
+}
 
 void Relay::accepted(Connection& connection) {
   connection.broker = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -182,6 +185,7 @@ void Relay::accepted(Connection& connection) {
 }
 
 void Relay::packet(Connection& connection, const WirePacket& packet) {
+  if (watch_) watch_(packet);
   if (packet.from_client && packet.type() == held_back_) return;
   write(packet.from_client ? connection.broker.get() : connection.client.get(), packet.bytes);
 }

@@ -111,7 +111,9 @@ class PacketServer {
 // Hands everything on, both ways, and may hold back what the broker gets.
 class Relay : public PacketServer {
  public:
-  explicit Relay(std::uint16_t broker_port);
+  // `watch` is called with each packet before it goes on.
+  using Watch = std::function<void(const WirePacket& packet)>;
+  explicit Relay(std::uint16_t broker_port, Watch watch = {});
   ~Relay() override { stop(); }
 
   // From now on the broker gets none of these.
@@ -123,6 +125,7 @@ class Relay : public PacketServer {
 
  private:
   const std::uint16_t broker_port_;
+  const Watch watch_;
   std::atomic<int> held_back_{0};
 };
 

@@ -379,12 +379,15 @@ TEST(ReaderErrors, OfTls) {
   expect_reports({
       {"mqtt: {ssl: [true]}", "1:13: mqtt.ssl: cannot be a list: " + kinds},
       {"mqtt: {ssl: 'true'}", "1:13: mqtt.ssl: cannot be text: " + kinds},
-      {"mqtt: {ssl: maybe}", "1:13: mqtt.ssl: cannot be 'maybe': expected true or false"},
+      {"mqtt: {ssl: maybe}", "1:13: mqtt.ssl: cannot be 'maybe': " + kinds},
       {"mqtt: {ssl: {ca_file: ca.pem}}",
        "1:23: mqtt.ssl.ca_file: cannot be 'ca.pem': expected an absolute path"},
       {"mqtt: {ssl: {min_version: 1.1}}",
        "1:27: mqtt.ssl.min_version: cannot be '1.1': OpenSSL 3 does not speak it safely any more: "
        "expected 1.2 or 1.3"},
+      {"mqtt: {host: [a, '::1'], ssl: true}",
+       "1:14: mqtt.host: has the IPv6 address ::1, which cannot be compared with a certificate: "
+       "expected a name, or an IPv4 address"},
       {"mqtt: {ssl: {key_file: /k}}",
        "1:24: mqtt.ssl.key_file: has no effect without cert_file: expected cert_file too"},
       {"mqtt: {ssl: {key_password: x}}",
@@ -399,14 +402,24 @@ TEST(ReaderErrors, OfTls) {
   });
 }
 
+TEST(ReaderErrors, OfTextThatIsNone) {
+  const ScopedEnv env("FASTMQTTD_TEST", "\xff");
+  expect_reports({
+      {"mqtt: {client_id: '${env:FASTMQTTD_TEST}'}",
+       "1:19: mqtt.client_id: is not UTF-8 text: expected a string of MQTT [MQTT-1.5.4-1]"},
+      {"mqtt: {username: 'a${env:FASTMQTTD_TEST}'}",
+       "1:18: mqtt.username: is not UTF-8 text: expected a string of MQTT [MQTT-1.5.4-1]"},
+  });
+}
+
 TEST(ReaderErrors, OfTheSession) {
   const std::string expiry =
-      ": expected a duration in whole seconds, from 0 to 4294967294, or never";
+      ": expected a duration in whole seconds, from 0 to 2147483647, or never";
   expect_reports({
       {"mqtt: {session_expiry_interval: 1500ms}",
        "1:33: mqtt.session_expiry_interval: cannot be '1500ms'" + expiry},
-      {"mqtt: {session_expiry_interval: 4294967295}",
-       "1:33: mqtt.session_expiry_interval: cannot be '4294967295'" + expiry},
+      {"mqtt: {session_expiry_interval: 2147483648}",
+       "1:33: mqtt.session_expiry_interval: cannot be '2147483648'" + expiry},
       {"mqtt: {receive_maximum: 0}",
        "1:25: mqtt.receive_maximum: cannot be '0': expected a number from 1 to 65535"},
       {"mqtt: {reconnect_retries: 0}",

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/wait.hpp"
 #include "tests/unit/support/in_process_handler.hpp"
 
 namespace fastmqttd {
@@ -78,12 +79,45 @@ TEST_F(DispatcherTest, CountsOnNoCopyForARefusedSubscription) {
   const SubscriptionPlan& plan = dispatcher.plan();
   dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}));
   EXPECT_EQ(waiting(dispatcher), (Counts{0})) << "the copy for a/# is to come";
-  dispatcher.set_refused(0, true);
+  dispatcher.set_granted(0, -1);
   dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}));
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
-  dispatcher.set_refused(0, false);
+  dispatcher.set_granted(0, 2);
   dispatcher.accept(make_message("a/b", "x", 1, {plan.identifier(1)}));
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+}
+
+TEST_F(DispatcherTest, CountsOnNoCopyForASubscriptionOfLessThanWasAsked) {
+  SubscriptionConfig wide = filter("a/#");
+  wide.qos = 2;
+  Dispatcher dispatcher({handler("one", {wide, filter("a/b")})}, [] {});
+  dispatcher.set_granted(0, 0);  // while the daemon was away the broker kept nothing for it
+  dispatcher.accept(make_message("a/b", "x", 1, {dispatcher.plan().identifier(1)}));
+  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+}
+
+TEST_F(DispatcherTest, CountsOnNoCopyOfWhatTheDaemonItselfPublished) {
+  SubscriptionConfig deaf = filter("a/#");
+  deaf.qos = 2;
+  deaf.no_local = true;
+  Dispatcher dispatcher({handler("one", {deaf, filter("a/b")})}, [] {});
+  dispatcher.accept(make_message("a/b", "mine", 1, {dispatcher.plan().identifier(1)}));
+  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+}
+
+// A handler that is slow keeps nobody away but by its own full queue.
+TEST_F(DispatcherTest, HasDrainedWhenWhatWasFullHas) {
+  HandlerToRun slow = handler("slow", {filter("s")}), full = handler("full", {filter("f")});
+  slow.config.queue.messages = 2;
+  full.config.queue.size = 10'000;
+  Dispatcher dispatcher({slow, full}, [] {});
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(dispatcher.accept(make_message("s", "x")));
+  EXPECT_TRUE(dispatcher.accept(make_message("f", "x")));
+  EXPECT_FALSE(dispatcher.accept(make_message("f", std::string(20'000, 'x'))));
+  EXPECT_FALSE(dispatcher.has_drained());
+  dispatcher.lanes()[1]->start();
+  EXPECT_TRUE(testing::eventually([&] { return dispatcher.has_drained(); }));
+  EXPECT_EQ(waiting(dispatcher).at(0), 2u);
 }
 
 TEST_F(DispatcherTest, CountsOnNoRetainedCopyWhereNoneNeedCome) {
@@ -124,8 +158,9 @@ TEST_F(DispatcherTest, RefusesForAllWhatOneHasNoRoomFor) {
   small.config.queue.messages = 1;
   Dispatcher dispatcher({handler("large", {filter("#")}), small}, [] {});
   EXPECT_TRUE(dispatcher.accept(make_message("a", "1")));
-  EXPECT_FALSE(dispatcher.has_drained());
+  EXPECT_TRUE(dispatcher.has_drained()) << "nothing was refused";
   EXPECT_FALSE(dispatcher.accept(make_message("a", "2")));
+  EXPECT_FALSE(dispatcher.has_drained());
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1})) << "nobody has a message that comes again";
   EXPECT_TRUE(dispatcher.accept(make_message("a", "4", 0))) << "QoS 0 is dropped, not refused";
   EXPECT_EQ(dispatcher.lanes()[1]->counts().dropped, 1u);

@@ -66,7 +66,7 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.size == 3 ? FASTMQTT_REJECT : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   for (const char* payload : {"1", "2", "bad", "4"})
     EXPECT_TRUE(lane.push(make_message("a", payload)));
@@ -80,7 +80,7 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
 
 TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -89,7 +89,7 @@ TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
 
 TEST_F(LaneTest, GivesAllThatWaitsToAHandlerOfBatches) {
   InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_BATCHES);
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   for (int i = 0; i < 300; ++i) lane.push(make_message("a", "x"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -102,7 +102,7 @@ TEST_F(LaneTest, RetriesKeepTheOrderOfTheirTopic) {
     const bool first = std::string_view(m.payload.data, m.payload.size) == "1";
     return first && failures++ < 3 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
   lane.push(make_message("b", "other"));
   lane.start();
@@ -119,7 +119,7 @@ TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
     if (calls++ == 0) throw std::runtime_error("boom");
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"));
   ASSERT_TRUE(handler.wait_for(1));
@@ -134,7 +134,7 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
     constexpr fastmqtt_result kAnswers[] = {-1, 77, FASTMQTT_OK};
     return kAnswers[calls++];
   });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   lane.push(make_message("a", "1"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -144,7 +144,7 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
 
 TEST_F(LaneTest, PendingIsAnsweredFromAnotherThread) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"));
   ASSERT_TRUE(handler.wait_for(1));
@@ -164,7 +164,7 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"));
   ASSERT_TRUE(handler.wait_for(2));
@@ -174,7 +174,7 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
 
 TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   std::async(std::launch::async, [&] { handler.host()->wake_at(handler.host(), 0); }).get();
   ASSERT_TRUE(handler.wait_for_wakes(1));
@@ -186,7 +186,7 @@ TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
 
 TEST_F(LaneTest, CountsWhatTheHandlerCounts) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   const fastmqtt_host* host = handler.host();
   const std::uint32_t counter = host->counter(host, "things");
   EXPECT_EQ(host->counter(host, "things"), counter);
@@ -204,7 +204,7 @@ TEST_F(LaneTest, SaysWhenAndWhereACallIsStuck) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
   EXPECT_FALSE(lane.stuck(Clock::now()));
   lane.start();
   lane.push(make_message("a/b", "1"));
@@ -223,7 +223,7 @@ TEST_F(LaneTest, CallsForAttentionOnceForManyDrops) {
   small.queue.when_full = WhenFull::drop_newest;
   InProcessHandler handler;
   std::atomic<int> calls{0};
-  Lane lane(small, handler.library(), outbox_, settled_, [&] { ++calls; });
+  Lane lane(small, handler.library(), outbox_, false, settled_, [&] { ++calls; });
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(lane.push(make_message("a", "x", 0)));
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(lane.take_unreported_drops(), 4u);
@@ -235,7 +235,7 @@ TEST_F(LaneTest, ClosingWorksOffWhatIsHeldAndWhatIsBehindIt) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.data[0] == '1' && m.attempt < 4 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -249,7 +249,7 @@ TEST_F(LaneTest, ClosingDoesNotWaitForAnAlarmThatAlwaysRings) {
     const fastmqtt_host* host = InProcessHandler::host_of(self);
     host->wake_at(host, 0);
   };
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   handler.host()->wake_at(handler.host(), 0);
   lane.start();
   EXPECT_TRUE(close_and_wait(lane));
@@ -263,7 +263,7 @@ TEST_F(LaneTest, APendingMessageStaysReadable) {
     kept.push_back(&m);
     return FASTMQTT_PENDING;
   });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   for (int i = 0; i < 300; ++i) {
     lane.push(make_message("k/" + std::to_string(i), "keep " + std::to_string(i)));
@@ -290,7 +290,7 @@ TEST_F(LaneTest, EachCallHasItsOwnDeadline) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 1s;
-  Lane lane(short_timeout, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
   for (int i = 0; i < 100; ++i) lane.push(make_message("a", "x"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -306,7 +306,7 @@ TEST_F(LaneTest, AbandoningStopsAfterTheCallAtHand) {
     released.wait();
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   for (int i = 0; i < 10; ++i) lane.push(make_message("a", std::to_string(i)));
   lane.start();
   entered.get_future().wait();
@@ -325,7 +325,7 @@ HandlerConfig several(int workers) {
 
 TEST_F(LaneTest, SeveralWorkersShareTheTopicsAndKeepTheOrderOfEach) {
   InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_SHARDABLE);
-  Lane lane(several(4), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(several(4), handler.library(), outbox_, false, settled_, attention_.callback());
   EXPECT_EQ(handler.instances(), 4u);
   lane.start();
   constexpr int kTopics = 16, kMessages = 50;
@@ -357,7 +357,7 @@ TEST_F(LaneTest, SeveralWorkersShareTheRoom) {
   InProcessHandler handler;
   HandlerConfig small = several(3);
   small.queue.messages = 5;
-  Lane lane(small, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, false, settled_, attention_.callback());
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(lane.push(make_message(std::to_string(i), "x")));
   EXPECT_FALSE(lane.has_room(1));
   for (int i = 5; i < 12; ++i) EXPECT_FALSE(lane.push(make_message(std::to_string(i), "x")));
@@ -371,7 +371,7 @@ TEST_F(LaneTest, SeveralWorkersShareTheRoom) {
 
 TEST_F(LaneTest, AnAnswerGivenThroughTheWrongWorkersHostIsNobodys) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
-  Lane lane(several(2), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(several(2), handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"));
   ASSERT_TRUE(handler.wait_for(1));
@@ -390,7 +390,7 @@ TEST_F(LaneTest, PendingIsBounded) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
   HandlerConfig small = config();
   small.queue.messages = 3;
-  Lane lane(small, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(lane.push(make_message(std::to_string(i), "x")));
   ASSERT_TRUE(handler.wait_for(3));
@@ -410,7 +410,7 @@ TEST_F(LaneTest, PublishesFromAnyThreadIntoTheOutbox) {
   InProcessHandler handler;
   HandlerConfig small = config();
   small.queue.messages = 300;
-  Lane lane(small, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, false, settled_, attention_.callback());
   const fastmqtt_host* host = handler.host();
   fastmqtt_message message{};
   message.size = sizeof message;
@@ -438,7 +438,7 @@ TEST_F(LaneTest, AnOverduePendingMessageStaysReadableUntilItIsCompleted) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 5ms;
-  Lane lane(short_timeout, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
   lane.start();
   for (int i = 0; i < 20; ++i) {
     lane.push(make_message(std::to_string(i), "payload " + std::to_string(i)));
@@ -457,7 +457,7 @@ TEST_F(LaneTest, AnOverduePendingMessageStaysReadableUntilItIsCompleted) {
 
 TEST_F(LaneTest, TheAlarmCanBeTakenBack) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
   const fastmqtt_host* host = handler.host();
   host->wake_at(host, 0);
   host->wake_at(host, std::numeric_limits<std::int64_t>::max());
@@ -476,7 +476,7 @@ TEST_F(LaneTest, SaysWhenACallTookTooLong) {
   const testing::RecordedLog log;
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 1ms;
-  Lane lane(short_timeout, handler.library(), outbox_, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
   lane.push(make_message("a/b", "1"));
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));

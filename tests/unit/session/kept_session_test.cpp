@@ -14,13 +14,16 @@ class Kept : public ::testing::Test {
   Kept() { fs::create_directories(directory_); }
   ~Kept() override { fs::remove_all(directory_); }
   KeptSession open(const std::string& client_id = "me", bool keep = true) const {
-    return {directory_, client_id, keep};
+    KeptSession kept(directory_, client_id, keep);
+    kept.at("here:1883");
+    return kept;
   }
 
   const fs::path directory_ = fs::path(::testing::TempDir()) /
                               ("kept-" + std::to_string(::getpid()) +
                                ::testing::UnitTest::GetInstance()->current_test_info()->name());
-  const std::set<std::string> filters_{"a/#", "$share/g/\"quoted\"", "\xc3\xbc/+"};
+  const KeptSession::Filters filters_{
+      {"a/#", 1}, {"$share/g/\"quoted\"", 2}, {"\xc3\xbc/+", KeptSession::kUnknown}};
 };
 
 TEST_F(Kept, IsNothingAtFirst) {
@@ -53,6 +56,22 @@ TEST_F(Kept, IsForgotten) {
   EXPECT_FALSE(open().known());
 }
 
+TEST_F(Kept, IsOfOneBroker) {
+  KeptSession kept = open();
+  kept.remember({{"a", 1}, {"b", 2}});
+  kept.at("there:1883");
+  EXPECT_FALSE(kept.known());
+  // Which may be another door to the same one.
+  EXPECT_EQ(kept.filters(), (KeptSession::Filters{{"a", KeptSession::kUnknown},
+                                                  {"b", KeptSession::kUnknown}}));
+  kept.remember({{"b", 0}, {"c", 1}});
+  EXPECT_EQ(kept.filters(), (KeptSession::Filters{{"b", 0}, {"c", 1}}));
+  EXPECT_EQ(open().filters(), (KeptSession::Filters{{"a", 1}, {"b", 2}}));
+  kept.forget();
+  EXPECT_FALSE(kept.known());
+  EXPECT_TRUE(open().known());
+}
+
 TEST_F(Kept, IsForgottenByACleanSession) {
   open().remember(filters_);
   KeptSession clean = open("me", false);
@@ -63,7 +82,7 @@ TEST_F(Kept, IsForgottenByACleanSession) {
 TEST_F(Kept, LeavesNothingHalfWritten) {
   KeptSession kept = open();
   kept.remember(filters_);
-  kept.remember({"b"});
+  kept.remember({{"b", 1}});
   std::size_t files = 0;
   for (const auto& entry : fs::directory_iterator(directory_)) {
     ++files;
@@ -74,10 +93,15 @@ TEST_F(Kept, LeavesNothingHalfWritten) {
 
 TEST_F(Kept, IsNothingWhenItCannotBeRead) {
   for (const char* text : {"", "{", "[]", "{\"client_id\": \"me\"}", "{\"client_id\": 1}",
-                           "{\"client_id\": \"me\", \"filters\": 7}"}) {
+                           "{\"client_id\": \"me\", \"sessions\": 7}"}) {
     std::ofstream(directory_ / "session.json") << text;
     EXPECT_FALSE(open().known()) << text;
   }
+}
+
+TEST_F(Kept, IsNothingWhenItIsADirectory) {
+  fs::create_directory(directory_ / "session.json");
+  EXPECT_FALSE(open().known());
 }
 
 TEST_F(Kept, GoesOnWithoutADirectory) {

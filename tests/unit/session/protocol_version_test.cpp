@@ -20,8 +20,11 @@ TEST(ProtocolVersion, ARefusalFallsBackForGood) {
 TEST(ProtocolVersion, TwoSilencesInARowAreATrial) {
   ProtocolVersion version(v5, true);
   EXPECT_FALSE(version.ended_without_a_word());
-  version.unreachable();  // not in a row
-  EXPECT_FALSE(version.ended_without_a_word());
+  ProtocolVersion other(v5, true);
+  EXPECT_FALSE(other.ended_without_a_word());
+  other.unreachable();  // another address of it
+  EXPECT_TRUE(other.ended_without_a_word());
+  EXPECT_EQ(other.next(), v3_1_1);
   EXPECT_TRUE(version.ended_without_a_word());
   EXPECT_EQ(version.next(), v3_1_1);
 }

@@ -225,6 +225,16 @@ TEST_F(SpoolTest, NeedsADirectory) {
   EXPECT_THAT(refusal(), HasSubstr("spool.lock: Not a directory"));
 }
 
+TEST_F(SpoolTest, IsNotPutWhereOthersMayWrite) {
+  fs::permissions(directory_, fs::perms(0777));
+  try {
+    open();
+    FAIL() << "it can be used";
+  } catch (const StartError& error) {
+    EXPECT_EQ(error.status(), ExitStatus::unsafe);
+  }
+}
+
 TEST_F(SpoolTest, SurvivesPowerWhenTold) {
   {
     const auto spool = open(Durability::power);
