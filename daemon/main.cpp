@@ -1,8 +1,8 @@
 // fastmqttd: options → config → handlers → session → ready → wait → drain → stop.
-#include <CLI/CLI.hpp>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -124,7 +124,8 @@ void check_state_directory(const Config& config) {
   std::error_code error;
   const bool there = std::filesystem::exists(directory, error);
   const std::filesystem::path wanted = there ? directory : directory.parent_path();
-  if ((!there || std::filesystem::is_directory(directory)) && ::access(wanted.c_str(), W_OK | X_OK) == 0)
+  if ((!there || std::filesystem::is_directory(directory)) &&
+      ::access(wanted.c_str(), W_OK | X_OK) == 0)
     return;
   throw StartError({{{directory.string(), 0, 0},
                      "spool.directory",

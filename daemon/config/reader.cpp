@@ -93,9 +93,10 @@ void check(const SectionReader& s, const MqttConfig& c) {
   for (const Text& host : c.host)
     if (const Tree* given = s.good("host");
         given && c.ssl && c.ssl->verify && host.value().find(':') != std::string::npos)
-      s.report(given->place, "host",
-               "has the IPv6 address " + host.value() + ", which cannot be compared with a certificate",
-               "expected a name, or an IPv4 address");
+      s.report(
+          given->place, "host",
+          "has the IPv6 address " + host.value() + ", which cannot be compared with a certificate",
+          "expected a name, or an IPv4 address");
   const bool sure = !s.bad("version") && !s.bad("username");
   if (sure && c.version != MqttVersion::v5 && c.password && !c.username)
     s.report(s.good("password")->place, "password",

@@ -27,8 +27,8 @@ struct HandlerToRun {
 class Dispatcher {
  public:
   // Makes an instance of each.  Throws StartError with the problems of all of them.  `spool`, if
-  // there is one, must outlive it.  With `optimistic` no message is stored, and one that finds no room
-  // is dropped whatever its QoS.
+  // there is one, must outlive it.  With `optimistic` no message is stored, and one that finds no
+  // room is dropped whatever its QoS.
   Dispatcher(const std::vector<HandlerToRun>& handlers, const std::function<void()>& attention,
              Spool* spool = nullptr, bool optimistic = false);
 
@@ -53,8 +53,8 @@ class Dispatcher {
   bool has_drained();
 
   // [any thread] The QoS that the broker has granted to a subscription of the plan, -1 for none or
-  // when it is not known: only where it is what was asked for is a copy sure to come.  All are taken
-  // for granted at first.
+  // when it is not known: only where it is what was asked for is a copy sure to come.  All are
+  // taken for granted at first.
   void set_granted(std::uint32_t place, int qos) {
     granted_[place] = qos >= plan_.subscriptions()[place].qos;
   }
@@ -88,7 +88,7 @@ class Dispatcher {
   Router router_;
   std::vector<std::uint32_t> targets_;       // of the message at hand; the receiving thread's own
   std::vector<Spool::Handler> target_keys_;  // likewise
-  std::vector<std::atomic<bool>> granted_;  // by place, what was asked for
+  std::vector<std::atomic<bool>> granted_;   // by place, what was asked for
   // The latest message that found no room.
   std::atomic<Lane*> full_lane_{nullptr};
   std::atomic<std::size_t> full_bytes_{0};

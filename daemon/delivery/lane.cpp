@@ -6,12 +6,19 @@
 namespace fastmqttd {
 
 Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox,
-           bool drops_any, std::function<void(const Message&)> settled, std::function<void()> attention)
+           bool drops_any, std::function<void(const Message&)> settled,
+           std::function<void()> attention)
     : config_(config),
       room_(std::make_shared<QueueRoom>(config.queue)),
       sender_(Outbox::make_sender(config.name, library.name, config.queue)) {
-  const Worker::Shared shared{config_, library,   room_, outbox, sender_,
-                              drops_any, std::move(settled), std::move(attention)};
+  const Worker::Shared shared{config_,
+                              library,
+                              room_,
+                              outbox,
+                              sender_,
+                              drops_any,
+                              std::move(settled),
+                              std::move(attention)};
   for (int place = 0; place < config_.workers; ++place)
     workers_.push_back(std::make_unique<Worker>(shared, place));
 }

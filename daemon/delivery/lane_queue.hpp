@@ -93,7 +93,8 @@ class LaneQueue {
             std::shared_ptr<QueueRoom> room, std::uint64_t first_id = 1, bool drops_any = false);
 
   // QoS 1 and 2 are refused when there is no room; QoS 0, or with `drops_any` every message, is
-  // dropped as the config says, the oldest of this queue's own.  Nothing is dropped to make room that would not suffice.
+  // dropped as the config says, the oldest of this queue's own.  Nothing is dropped to make room
+  // that would not suffice.
   Pushed push(MessagePtr message, TimePoint now);
 
   // One of an earlier run, which had its room then.

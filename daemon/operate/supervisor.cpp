@@ -162,10 +162,9 @@ void Supervisor::report_losses() {
   for (const auto& lane : dispatcher_.lanes()) {
     const std::uint64_t drops = lane->take_unreported_drops();
     if (drops == 0) continue;
-    log::write(
-        log::Level::warning,
-        fmt::format("{}: {} messages dropped: its queue is full", lane->name(), drops),
-        {{"MQTT_HANDLER", lane->name()}});
+    log::write(log::Level::warning,
+               fmt::format("{}: {} messages dropped: its queue is full", lane->name(), drops),
+               {{"MQTT_HANDLER", lane->name()}});
     report_timer_ = true;
   }
   if (const auto unrouted = dispatcher_.take_unrouted(); unrouted.messages > 0) {

@@ -63,7 +63,7 @@ class Client {
   // What CONNACK says (MQTT 5.0 section 3.2.2).
   struct Connected {
     bool session_present = false;
-    bool session_told = true;  // MQTT 3.1 does not say whether it is
+    bool session_told = true;                            // MQTT 3.1 does not say whether it is
     std::optional<std::chrono::seconds> keepalive;       // other than ours
     std::optional<std::chrono::seconds> session_expiry;  // other than ours
   };
@@ -107,8 +107,8 @@ class Client {
   std::optional<std::vector<std::vector<int>>> subscribe(
       const std::vector<SubscribeRequest>& requests, const SubscriptionPlan& plan,
       const KeepWaiting& keep_waiting);
-  // One UNSUBSCRIBE packet; a code of MQTT 5.0 section 3.11.3 for each.  Nothing when the connection
-  // did not last.
+  // One UNSUBSCRIBE packet; a code of MQTT 5.0 section 3.11.3 for each.  Nothing when the
+  // connection did not last.
   std::optional<std::vector<int>> unsubscribe(const std::vector<std::string>& filters,
                                               const KeepWaiting& keep_waiting);
 

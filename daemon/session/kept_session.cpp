@@ -59,7 +59,8 @@ void KeptSession::read() {
       return;
     }
     log::warning(
-        "the client_id was {} before: a broker that still has its session goes on queueing messages "
+        "the client_id was {} before: a broker that still has its session goes on queueing "
+        "messages "
         "for it; to end it: mosquitto_sub -h BROKER -i {} -t x -E",
         client_id, client_id);
   } catch (const std::exception& what) {

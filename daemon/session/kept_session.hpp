@@ -12,8 +12,8 @@ namespace fastmqttd {
 
 class KeptSession {
  public:
-  // By filter, as it was sent: the QoS that was granted, or kUnknown while that is not known, or the
-  // broker refused it.
+  // By filter, as it was sent: the QoS that was granted, or kUnknown while that is not known, or
+  // the broker refused it.
   static constexpr int kUnknown = 128;
   using Filters = std::map<std::string, int>;
 

@@ -52,10 +52,9 @@ class Session::Owner {
         version_(config.version, config.version_fallback),
         keepalive_(config.keepalive),
         kept_(state_directory, client_id_, !config.clean_session),
-        subscriber_(dispatcher.plan(), kept_,
-                    [&dispatcher](std::uint32_t place, int qos) {
-                      dispatcher.set_granted(place, qos);
-                    }),
+        subscriber_(
+            dispatcher.plan(), kept_,
+            [&dispatcher](std::uint32_t place, int qos) { dispatcher.set_granted(place, qos); }),
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }) {
     dispatcher_.outbox().on_more([this] { more_to_send(); });
     state_.lock()->shown.broker = name_of(config.host.front());
@@ -336,19 +335,17 @@ class Session::Owner {
 
   // What is to be done on a new connection before it serves.
   bool begin(const Client::Connected& connected, ConnectFailure& failure) {
-    log::write(
-        log::Level::info,
-        fmt::format("connected to {} as {}, MQTT {}{}", broker_, client_id_, version_text(),
-                    !connected.session_told     ? ""
-                    : connected.session_present ? ", session kept"
-                                                : ", new session"),
-        {{"MESSAGE_ID", event::kConnected}, {"MQTT_BROKER", broker_}});
+    log::write(log::Level::info,
+               fmt::format("connected to {} as {}, MQTT {}{}", broker_, client_id_, version_text(),
+                           !connected.session_told     ? ""
+                           : connected.session_present ? ", session kept"
+                                                       : ", new session"),
+               {{"MESSAGE_ID", event::kConnected}, {"MQTT_BROKER", broker_}});
     look_at_session(connected);
     publisher_.connected(connected.session_present);
     // A session that was there when this process last subscribed still has its subscriptions.
     if (subscribed_at_ != broker_ || !connected.session_present) {
-      const bool done =
-          subscriber_.subscribe(*client_, [this] { return keep_going_connected(); });
+      const bool done = subscriber_.subscribe(*client_, [this] { return keep_going_connected(); });
       subscribed_at_ = done ? broker_ : "";
       if (!done && !client_->refused()) {
         client_->disconnect();
@@ -540,9 +537,9 @@ class Session::Owner {
   const std::function<void()> attention_;
   std::condition_variable changed_;
   Guarded<State> state_;
-  std::string broker_;          // of the attempt or connection at hand; the owner's own
+  std::string broker_;         // of the attempt or connection at hand; the owner's own
   std::string subscribed_at_;  // the broker at which this process has subscribed everything
-  int short_lived_ = 0;         // connections in a row
+  int short_lived_ = 0;        // connections in a row
   std::string last_failure_;
   std::uint32_t failures_ = 0;  // attempts in a row; each is at all hosts
   bool for_good_ = false;       // the broker will go on refusing

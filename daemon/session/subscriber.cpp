@@ -172,8 +172,8 @@ bool Subscriber::unsubscribe(const KeptSession::Filters& filters, Client& client
     log::info("unsubscribing {}: {}", log::shown_topic(filter),
               planned(filter) ? "another one covers it" : "no handler wants it any more");
     const std::size_t size = filter.size() + kFilterOverhead;
-    const bool full = packet.size() == kFiltersInPacket ||
-                      bytes + size > client.broker().maximum_packet_size;
+    const bool full =
+        packet.size() == kFiltersInPacket || bytes + size > client.broker().maximum_packet_size;
     if (full && !send()) return false;
     packet.push_back(filter);
     bytes += size;

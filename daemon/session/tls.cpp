@@ -74,8 +74,10 @@ std::string key_hint(const TlsSettings& settings, bool asked_for_password) {
 std::string directory_problem(const std::string& path) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(path, error))
-    if (const std::string name = entry.path().filename(); name.size() > 9 && name[8] == '.') return {};
-  return path + ": " + (error ? error.message() : "has no certificate by its hash: run openssl rehash");
+    if (const std::string name = entry.path().filename(); name.size() > 9 && name[8] == '.')
+      return {};
+  return path + ": " +
+         (error ? error.message() : "has no certificate by its hash: run openssl rehash");
 }
 
 // Nothing when it cannot be made; `problem` says why.  `settings` must outlive it.
@@ -167,7 +169,8 @@ int verify(int good, X509_STORE_CTX* store) {
   if (error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
       error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
       error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT)
-    *verdict += ": if it is the right one, set mqtt.ssl.ca_file to the certificate of its authority";
+    *verdict +=
+        ": if it is the right one, set mqtt.ssl.ca_file to the certificate of its authority";
   return 0;
 }
 

@@ -395,8 +395,8 @@ TEST_F(Refusal, OfUnsubscribingIsSaidAndNotForgotten) {
   await_log("does not unsubscribe old: .*0x87");
 }
 
-// What waited for the second filter of a handler comes as that one's copy alone, when the broker has
-// refused the first: before it says so again.
+// What waited for the second filter of a handler comes as that one's copy alone, when the broker
+// has refused the first: before it says so again.
 TEST_F(Refusal, OfAWiderSubscriptionIsKnownBeforeTheBrokerRepeatsIt) {
   fake_ = std::make_unique<ScriptedBroker>(
       std::vector<std::string>{ok5(), ScriptedBroker::connack5(0, "", true)});

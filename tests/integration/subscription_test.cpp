@@ -94,7 +94,8 @@ TEST_P(Subscription, OfAnotherClientIdIsMentioned) {
   ASSERT_EQ(daemon_.stop(), Exit{});
   configure(recorder("all", "a/#"), version() + "  client_id: someone-else\n");
   daemon_.start_ready();
-  EXPECT_TRUE(daemon_.logged("client_id was " + daemon_.client_id() + " before: .*mosquitto_sub .* -i " + daemon_.client_id()));
+  EXPECT_TRUE(daemon_.logged("client_id was " + daemon_.client_id() +
+                             " before: .*mosquitto_sub .* -i " + daemon_.client_id()));
 }
 
 TEST_P(Subscription, OfTenThousandFilters) {

@@ -71,8 +71,9 @@ TEST_F(Tls, AddressOfTheCertificate) {
 TEST_F(Tls, UnknownAuthority) {
   const CertificateAuthority other("Another authority");
   broker_.use_tls(local());
-  expect_refused("  host: localhost\n  ssl: {ca_file: " + other.file().string() + "}\n",
-                 "TLS: unable to get local issuer certificate: CN = localhost.*set mqtt.ssl.ca_file");
+  expect_refused(
+      "  host: localhost\n  ssl: {ca_file: " + other.file().string() + "}\n",
+      "TLS: unable to get local issuer certificate: CN = localhost.*set mqtt.ssl.ca_file");
 }
 
 TEST_F(Tls, UnknownToTheSystem) {
@@ -195,13 +196,16 @@ TEST_F(Tls, BadFilesAreFoundAtTheStart) {
               HasSubstr("mqtt.ssl.ca_file: /nowhere/ca.pem: No such file or directory"));
   EXPECT_THAT(refused("ca_file: " + own.key.string()), HasSubstr("mqtt.ssl.ca_file: "));
   const std::string cert = "cert_file: " + own.cert.string();
-  EXPECT_THAT(refused(cert), HasSubstr("mqtt.ssl.cert_file: " + own.cert.string() + ": unsupported: it has no key "
-                                                                   "for the certificate: give "
-                                                                   "key_file"));
+  EXPECT_THAT(refused(cert), HasSubstr("mqtt.ssl.cert_file: " + own.cert.string() +
+                                       ": unsupported: it has no key "
+                                       "for the certificate: give "
+                                       "key_file"));
   EXPECT_THAT(refused(cert + ", key_file: " + two.key.string()),
-              HasSubstr("mqtt.ssl.key_file: " + two.key.string() + ": key values mismatch: expected the key of cert_file"));
+              HasSubstr("mqtt.ssl.key_file: " + two.key.string() +
+                        ": key values mismatch: expected the key of cert_file"));
   EXPECT_THAT(refused(cert + ", key_file: " + own.key.string() + ", key_password: wrong"),
-              HasSubstr("mqtt.ssl.key_file: " + own.key.string() + ": bad decrypt: key_password does not open it"));
+              HasSubstr("mqtt.ssl.key_file: " + own.key.string() +
+                        ": bad decrypt: key_password does not open it"));
   EXPECT_THAT(refused(cert + ", key_file: " + own.key.string()),
               HasSubstr("it is encrypted: give key_password"));
   EXPECT_THAT(refused("ca_path: /nowhere"), HasSubstr("mqtt.ssl.ca_path: /nowhere: No such"));

@@ -62,8 +62,8 @@ TEST_F(Kept, IsOfOneBroker) {
   kept.at("there:1883");
   EXPECT_FALSE(kept.known());
   // Which may be another door to the same one.
-  EXPECT_EQ(kept.filters(), (KeptSession::Filters{{"a", KeptSession::kUnknown},
-                                                  {"b", KeptSession::kUnknown}}));
+  EXPECT_EQ(kept.filters(),
+            (KeptSession::Filters{{"a", KeptSession::kUnknown}, {"b", KeptSession::kUnknown}}));
   kept.remember({{"b", 0}, {"c", 1}});
   EXPECT_EQ(kept.filters(), (KeptSession::Filters{{"b", 0}, {"c", 1}}));
   EXPECT_EQ(open().filters(), (KeptSession::Filters{{"a", 1}, {"b", 2}}));
