@@ -305,7 +305,6 @@ std::optional<std::vector<std::vector<int>>> Client::subscribe(
       codes.emplace_back(requests[i].places.size(), code);
     }
   }
-  requests_.clear();  // all are answered
   return codes;
 }
 

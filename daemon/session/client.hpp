@@ -180,7 +180,8 @@ class Client {
   Outcomes outcomes_;
   PacketStore& store_;
   mqtt::ssl_options tls_;  // of the latest attempt; Paho C++ 1.2.0 keeps pointers into it
-  std::deque<SubscribeRequest> requests_;  // the answers point at them
+  // Of this connection: the answers point at them, and a token is done before its listener is.
+  std::deque<SubscribeRequest> requests_;
   std::atomic<bool> refused_{false};
   bool connecting_ = false;
   BrokerLimits broker_;
