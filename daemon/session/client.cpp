@@ -224,10 +224,11 @@ std::variant<Client::Connected, ConnectFailure> Client::connect(const BrokerAddr
   try {
     const mqtt::token_ptr token = paho_.connect(options);
     if (!wait_for(*token, config_.connect_timeout, keep_waiting)) {
-      if (!keep_waiting()) return ConnectFailure{Kind::given_up, 0, {}};
+      if (!keep_waiting()) return ConnectFailure{Kind::given_up, 0, {}, false};
       return ConnectFailure{Kind::unreachable, 0,
                             at(broker) + "no answer within the connect_timeout of " +
-                                format_duration(config_.connect_timeout)};
+                                format_duration(config_.connect_timeout),
+                            true};
     }
     connecting_ = false;
     const std::vector<OwnSocket> sockets = new_sockets();
@@ -270,18 +271,23 @@ ConnectFailure Client::failure_of(const mqtt::exception& failure, const BrokerAd
   using Kind = ConnectFailure::Kind;
   if (const int code = failure.get_return_code(); code > 0) {
     const std::string hint = refusal_hint(code);
-    return {Kind::refused, code, reason_text(code) + (hint.empty() ? "" : ": " + hint)};
+    return {Kind::refused, code, reason_text(code) + (hint.empty() ? "" : ": " + hint), false};
   }
+  const bool ended =
+      std::string_view(failure.what()).find(kEndedBeforeConnack) != std::string_view::npos;
+  const auto unreachable = [&](const std::string& why) {
+    return ConnectFailure{Kind::unreachable, 0, at(broker) + why, ended};
+  };
   std::string error;
-  if (!connect_to(endpoint_, kProbe, error)) return {Kind::unreachable, 0, at(broker) + error};
+  if (!connect_to(endpoint_, kProbe, error)) return unreachable(error);
   if (login.tls)
     if (error = tls_probe(endpoint_, broker.host, *login.tls, kProbe); !error.empty())
-      return {Kind::unreachable, 0, at(broker) + "TLS: " + error};
-  if (std::string_view(failure.what()).find(kEndedBeforeConnack) == std::string_view::npos)
-    return {Kind::unreachable, 0, at(broker) + "the broker did not answer"};
+      return unreachable("TLS: " + error);
+  if (!ended) return unreachable("the broker did not answer");
   return {Kind::without_answer, 0,
           at(broker) + "the broker ended the connection without an answer" +
-              (login.tls ? "" : "; if the port speaks TLS, set mqtt.ssl")};
+              (login.tls ? "" : "; if the port speaks TLS, set mqtt.ssl"),
+          true};
 }
 
 std::optional<std::vector<std::vector<int>>> Client::subscribe(

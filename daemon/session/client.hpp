@@ -44,6 +44,8 @@ struct ConnectFailure {
   Kind kind = Kind::unreachable;
   int code = 0;  // refused: see reason.hpp
   std::string why;
+  // The broker may have had our CONNECT, and made or ended a session.
+  bool may_have_arrived = false;
 };
 
 class Client {

@@ -250,8 +250,7 @@ class Session::Owner {
     while (!stopping()) {
       std::optional<Client::Connected> connected = attempt(address, failure);
       if (!connected) {
-        // It may have made a session, or ended one, without our knowing.
-        if (failure.kind != ConnectFailure::Kind::refused) subscribed_at_.clear();
+        if (failure.may_have_arrived) subscribed_at_.clear();
         if (!fall_back(failure)) return false;
         continue;
       }
@@ -273,7 +272,7 @@ class Session::Owner {
         if (const auto problem = problem_of(*login_.tls))
           throw std::runtime_error("mqtt.ssl." + problem->key + ": " + problem->what);
     } catch (const std::runtime_error& error) {
-      failure = {ConnectFailure::Kind::unreachable, 0, error.what()};
+      failure = {ConnectFailure::Kind::unreachable, 0, error.what(), false};
       return std::nullopt;
     }
     kept_.at(broker_);
@@ -354,7 +353,7 @@ class Session::Owner {
         failure = {loss.reason_code != 0 ? ConnectFailure::Kind::refused
                                          : ConnectFailure::Kind::unreachable,
                    loss.reason_code,
-                   "the connection ended before everything was subscribed: " + loss.why};
+                   "the connection ended before everything was subscribed: " + loss.why, true};
         return false;
       }
     }

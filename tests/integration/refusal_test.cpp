@@ -230,6 +230,24 @@ TEST_F(Refusal, ShorterKeepaliveDoesNotHideALostSession) {
   await_log("has lost our session");
 }
 
+// A CONNECT whose answer never came may have made a session: what it finds then is not ours.
+TEST_F(Refusal, AConnectWithoutAnAnswerMayHaveMadeASession) {
+  start_with({ok5(), "", ScriptedBroker::connack5(0, "", true)});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  fake_->cut();
+  ASSERT_TRUE(fake_->wait_for(kSubscribe, 2));
+}
+
+TEST_F(Refusal, AKeptSessionIsNotSubscribedAgain) {
+  start_with({ok5(), ScriptedBroker::connack5(0, "", true)});
+  ASSERT_TRUE(fake_->wait_for(kSubscribe));
+  fake_->cut();
+  await_log("connected to .*session kept");
+  fake_->send(wire_packet(0x30, wire_text("a/b") + "\0hello"s));
+  await_payload("all", "hello");
+  EXPECT_EQ(fake_->sent(kSubscribe).size(), 1u);
+}
+
 TEST_F(Refusal, LongerKeepaliveOfTheBrokerIsNoReasonToConnectAgain) {
   start_with({ok5("\x13\x00\x64"s)}, "  keepalive: 60\n");
   ASSERT_TRUE(fake_->wait_for(kSubscribe));
