@@ -124,8 +124,8 @@ class Client {
   // connection.
   std::optional<int> publish(const Message& message, std::uint64_t number,
                              std::chrono::seconds waited, std::string& why);
-  // Publishes and waits until the broker has it, for `timeout` at most: for words of the session
-  // itself.
+  // Publishes and waits until it is sent (QoS 0) or the broker has it, for `timeout` at most: for
+  // words of the session itself.
   bool announce(const Message& message, Duration timeout);
   // DISCONNECT, then close; bounded in time.
   void disconnect();

@@ -27,12 +27,6 @@ void PacketStore::new_client(Take take) {
                 [](const auto& record) { return !received(record.first) && !sent(record.first); });
 }
 
-void PacketStore::keep_sent(const std::function<bool(int packet_id)>& keep) {
-  std::erase_if(state_.lock()->records, [&](const auto& record) {
-    return sent(record.first) && !keep(packet_id(record.first));
-  });
-}
-
 bool PacketStore::has_sent(int packet_id) const {
   const std::string id = std::to_string(packet_id);
   auto state = state_.lock();

@@ -43,8 +43,6 @@ class PacketStore : public mqtt::iclient_persistence {
   void new_client(Take take);
   // Forgets everything: a client of another version of MQTT cannot read it.
   void forget() { clear(); }
-  // Forgets the records of sent packets but those of the packet identifiers for which `keep` says so.
-  void keep_sent(const std::function<bool(int packet_id)>& keep);
   // Whether there is a record of a sent PUBLISH.
   bool has_sent(int packet_id) const;
   // The QoS 2 message of MQTT 5 that was handed over just now was taken, or not.

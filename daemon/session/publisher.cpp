@@ -94,7 +94,7 @@ void Publisher::connected(bool session_present) {
 
 void Publisher::client_ends() { state_.lock()->ending = true; }
 
-void Publisher::client_ended(PacketStore& store) {
+void Publisher::client_ended(const PacketStore& store) {
   std::vector<std::uint64_t> unsent;
   {
     auto state = state_.lock();
@@ -105,8 +105,6 @@ void Publisher::client_ended(PacketStore& store) {
       else
         unsent.push_back(number);
     }
-    // Of what else was on its way, words of the session itself, the next client is to know nothing.
-    store.keep_sent([&](int packet_id) { return state->inherited.contains(packet_id); });
     state->packet_ids.clear();
     state->connecting = state->ending = state->window_full = false;
   }

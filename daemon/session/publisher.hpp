@@ -46,7 +46,7 @@ class Publisher {
   void disinherit();
   // Around the end of a client: failures in between say nothing about the messages.
   void client_ends();
-  void client_ended(PacketStore& store);
+  void client_ended(const PacketStore& store);
 
  private:
   struct State {

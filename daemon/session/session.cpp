@@ -400,10 +400,11 @@ class Session::Owner {
       log::warning("these keys have no effect with MQTT {}: {}", version_text(), keys);
   }
 
+  // QoS 0: what does not arrive is said again with the next connection, and nothing is left behind
+  // for which a broker could refuse that.
   bool announce(const char* status, Duration timeout) {
     const std::string& topic = login_.will->topic;
-    return client_->announce(Message({.topic = topic, .payload = status, .qos = 1, .retain = true}),
-                             timeout);
+    return client_->announce(Message({.topic = topic, .payload = status, .retain = true}), timeout);
   }
 
   // Until the connection ends or is to end; says why.

@@ -75,8 +75,10 @@ TEST_F(Soak, BrokerRestartsAtRandomMoments) {
   std::cout << "seed " << seed << ", " << all << " rounds\n";
   std::minstd_rand random(seed);
   daemon_.add_plugin("actor");
-  start(recorder("all", "{topic: out, qos: 2}") +
-            "  actor: {subscribe: [{topic: do, qos: 2}], options: {to: out, qos: 2}}\n",
+  start(recorder("all", "out") +
+            // Not of QoS 2: a mosquitto that is killed comes back with exchanges of an earlier save
+            // open, counts them against its Receive Maximum for ever, and refuses all that follows.
+            "  actor: {subscribe: [{topic: do, qos: 2}], options: {to: out, qos: 1}}\n",
         {"do", "out"}, "  status_topic: status/me\n");
   Size warmed, largest;
   std::chrono::steady_clock::duration longest{};
@@ -96,8 +98,8 @@ TEST_F(Soak, BrokerRestartsAtRandomMoments) {
     if (round == warm) warmed = largest = size();
     if (round > warm) largest.rss_kib = std::max(largest.rss_kib, size().rss_kib);
   }
-  const Subscriber other(broker_, "status/me");
-  EXPECT_EQ(other.wait_for("status/me"), "online");
+  EXPECT_TRUE(eventually(
+      [&] { return Subscriber(broker_, "status/me").wait_for("status/me") == "online"; }));
   publish(broker_, "do", "echo the end");
   await_payload("all", "the end");
   const Size end = size();

@@ -163,9 +163,8 @@ TEST_P(WireByVersion, StatusIsBornRetained) {
   ASSERT_TRUE(relay_->wait_for(kPublish));
   const bool five = GetParam() == "5";
   const std::string packet = relay_->sent(kPublish).at(0);
-  const std::string packet_id = packet.substr(2 + 2 + 5, 2);
-  EXPECT_EQ(hex(packet), hex(wire_packet(0x33, wire_text("st/me") + packet_id +
-                                                   (five ? properties("") : "") + "online")));
+  EXPECT_EQ(hex(packet),
+            hex(wire_packet(0x31, wire_text("st/me") + (five ? properties("") : "") + "online")));
   EXPECT_THAT(relay_->sent(kConnect).at(0),
               ::testing::HasSubstr(wire_text("st/me") + wire_text("offline")));
 }

@@ -89,14 +89,5 @@ TEST(PacketStore, TellsWhenTheRecordOfASentPacketIsGone) {
   EXPECT_THAT(gone, ElementsAre(7, 65535));
 }
 
-TEST(PacketStore, KeepsOfSentPacketsThoseThatAreWanted) {
-  PacketStore store;
-  store.new_client([](std::string_view) { return true; });
-  for (const char* key : {"s5-1", "sc5-1", "s5-2", "r5-2"}) store.put(key, Parts{});
-  store.settle(true);
-  store.keep_sent([](int packet_id) { return packet_id == 1; });
-  EXPECT_THAT(keys(store), ElementsAre("r5-2", "s5-1", "sc5-1"));
-}
-
 }  // namespace
 }  // namespace fastmqttd
