@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <optional>
 
 #include "daemon/base/build_info.hpp"
 #include "daemon/base/error.hpp"
@@ -41,6 +40,8 @@ CREATE TABLE messages(
 CREATE TABLE deliveries(message INTEGER NOT NULL, handler INTEGER NOT NULL,
   PRIMARY KEY(message, handler)) WITHOUT ROWID;
 )";
+
+constexpr const char* kMoveAway = "expected a spool; nothing was deleted: move it away to go on";
 
 [[noreturn]] void unusable(const std::filesystem::path& what, const std::string& why,
                            const std::string& expected) {
@@ -79,21 +80,17 @@ std::int64_t format_of(sqlite::Database& database) {
 }
 
 sqlite::Database open(const std::filesystem::path& file, Durability durability) {
-  try {
-    sqlite::Database database(file);
-    database.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0");
-    database.run(durability == Durability::power ? "PRAGMA synchronous=FULL"
-                                                 : "PRAGMA synchronous=NORMAL");
-    const std::int64_t format = format_of(database);
-    if (format > kFormat)
-      unusable(file, "was written by a later version of fastmqttd", "expected that version");
-    if (format == 0)
-      database.run(std::string("BEGIN IMMEDIATE;") + kTables +
-                   "PRAGMA user_version=" + std::to_string(kFormat) + ";COMMIT");
-    return database;
-  } catch (const sqlite::Error& error) {
-    unusable(file, error.what(), "expected a spool; nothing was deleted: move it away to go on");
-  }
+  sqlite::Database database(file);
+  database.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0");
+  database.run(durability == Durability::power ? "PRAGMA synchronous=FULL"
+                                               : "PRAGMA synchronous=NORMAL");
+  const std::int64_t format = format_of(database);
+  if (format > kFormat)
+    unusable(file, "was written by a later version of fastmqttd", "expected that version");
+  if (format == 0)
+    database.run(std::string("BEGIN IMMEDIATE;") + kTables +
+                 "PRAGMA user_version=" + std::to_string(kFormat) + ";COMMIT");
+  return database;
 }
 
 std::int64_t as_number(std::uint64_t id) { return static_cast<std::int64_t>(id); }
@@ -121,7 +118,7 @@ Spool::Spool(const std::filesystem::path& directory, Durability durability)
   try {
     store_ = std::make_unique<Guarded<Store>>(file_, durability);
   } catch (const sqlite::Error& error) {
-    unusable(file_, error.what(), "expected a spool; nothing was deleted: move it away to go on");
+    unusable(file_, error.what(), kMoveAway);
   }
   ::sqlite3_wal_hook(
       store_->lock()->database.handle(),
@@ -220,25 +217,23 @@ void Spool::run() {
       if (state->closing) break;
       continue;
     }
-    std::vector<Settlement> settled;
-    settled.swap(state->settled);
+    // A batch a turn: the log is looked at in between.
+    std::vector<Settlement> batch;
+    while (!state->settled.empty() && batch.size() < kBatch) {
+      batch.push_back(state->settled.front());
+      state->settled.pop_front();
+    }
     state->writing = true;
     state.unlock();
-    write_all(settled);
+    bool written = write(batch);
+    while (!written && pause()) written = write(batch);
     state.relock();
+    if (!written) state->settled.clear();  // it is time to close
     state->writing = false;
     written_.notify_all();
   }
   state.unlock();
   checkpoint(kCheckpointPages);
-}
-
-void Spool::write_all(const std::vector<Settlement>& settled) {
-  for (std::size_t first = 0; first < settled.size(); first += kBatch) {
-    const std::size_t count = std::min(kBatch, settled.size() - first);
-    while (!write(std::span(settled).subspan(first, count)))
-      if (!pause()) return;
-  }
 }
 
 // Before another try; false when it is time to close.
@@ -311,7 +306,7 @@ std::vector<Spool::Unsettled> Spool::unsettled() {
            rows.number(7)});
     }
   } catch (const std::runtime_error& error) {
-    unusable(file_, error.what(), "expected a spool; nothing was deleted: move it away to go on");
+    unusable(file_, error.what(), kMoveAway);
   }
   return all;
 }
@@ -329,7 +324,7 @@ std::map<std::string, std::uint64_t> Spool::of_others(std::span<const std::strin
         others[name] = static_cast<std::uint64_t>(rows.number(1));
     }
   } catch (const sqlite::Error& error) {
-    unusable(file_, error.what(), "expected a spool; nothing was deleted: move it away to go on");
+    unusable(file_, error.what(), kMoveAway);
   }
   return others;
 }

@@ -8,6 +8,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -63,14 +64,13 @@ class Spool {
   struct Store;  // the connection for appends and settlements, and its statements
   using Settlement = std::pair<std::uint64_t, Handler>;
   struct State {
-    std::vector<Settlement> settled;  // not yet written
+    std::deque<Settlement> settled;  // not yet written
     bool writing = false;
     int log_pages = 0;  // in the write-ahead log
     bool closing = false;
   };
 
   void run();
-  void write_all(const std::vector<Settlement>& settled);
   bool pause();
   bool write(std::span<const Settlement> settled);
   void log_grew(int pages);
