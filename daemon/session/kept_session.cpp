@@ -60,8 +60,7 @@ void KeptSession::read() {
     }
     log::warning(
         "the client_id was {} before: a broker that still has its session goes on queueing "
-        "messages "
-        "for it; to end it: mosquitto_sub -h BROKER -i {} -t x -E",
+        "messages for it; to end it: mosquitto_sub -h BROKER -i {} -t x -E",
         client_id, client_id);
   } catch (const std::exception& what) {
     log::warning(

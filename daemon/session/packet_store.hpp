@@ -41,8 +41,6 @@ class PacketStore : public mqtt::iclient_persistence {
 
   // A client is about to be made on it; there is none at this moment.
   void new_client(Take take);
-  // Forgets everything: a client of another version of MQTT cannot read it.
-  void forget() { clear(); }
   // Whether there is a record of a sent PUBLISH.
   bool has_sent(int packet_id) const;
   // The QoS 2 message of MQTT 5 that was handed over just now was taken, or not.

@@ -475,7 +475,7 @@ class Session::Owner {
     if (version_.next() != made_for_) {
       end_client();
       publisher_.disinherit();
-      store_.forget();
+      store_.clear();  // a client of another version cannot read it
       subscribed_at_.clear();
       made_for_ = version_.next();
     }

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "daemon/base/events.hpp"
@@ -155,11 +156,9 @@ void Subscriber::refuse(std::uint32_t place, int code, const std::string& why) {
 
 bool Subscriber::unsubscribe(const KeptSession::Filters& filters, Client& client,
                              const Client::KeepWaiting& keep_waiting) {
-  const auto planned = [this](const std::string& filter) {
-    return std::ranges::any_of(plan_.subscriptions(), [&](const SubscriptionConfig& s) {
-      return s.topic.text() == filter;
-    });
-  };
+  std::set<std::string_view> planned;
+  if (!filters.empty())
+    for (const SubscriptionConfig& s : plan_.subscriptions()) planned.insert(s.topic.text());
   std::vector<std::string> packet;
   std::size_t bytes = kPacketOverhead;
   const auto send = [&] {
@@ -170,7 +169,7 @@ bool Subscriber::unsubscribe(const KeptSession::Filters& filters, Client& client
   };
   for (const auto& [filter, granted] : filters) {
     log::info("unsubscribing {}: {}", log::shown_topic(filter),
-              planned(filter) ? "another one covers it" : "no handler wants it any more");
+              planned.contains(filter) ? "another one covers it" : "no handler wants it any more");
     const std::size_t size = filter.size() + kFilterOverhead;
     const bool full =
         packet.size() == kFiltersInPacket || bytes + size > client.broker().maximum_packet_size;

@@ -37,11 +37,19 @@ class Soak : public IntegrationTest {
     return now;
   }
 
-  std::size_t connections() const {
+  std::size_t times_logged(std::string_view text) const {
     const std::string log = daemon_.log();
     std::size_t times = 0;
-    for (std::size_t at = 0; (at = log.find(" connected to ", at)) != log.npos; ++at) ++times;
+    for (std::size_t at = 0; (at = log.find(text, at)) != log.npos; ++at) ++times;
     return times;
+  }
+  std::size_t connections() const { return times_logged(" connected to "); }
+
+  // What the recorder has written.
+  std::uintmax_t recorded_bytes() const {
+    std::error_code none_yet;
+    const std::uintmax_t bytes = std::filesystem::file_size(daemon_.file("all.records"), none_yet);
+    return none_yet ? 0 : bytes;
   }
 
   // Sends a batch from another client, which does not mind when the broker goes away under it.
@@ -85,12 +93,17 @@ TEST_F(Soak, BrokerRestartsAtRandomMoments) {
   for (int round = 1; round <= all; ++round) {
     const std::size_t before = connections();
     std::jthread traffic([this, round] { send(round); });
-    std::this_thread::sleep_for(Milliseconds(random() % 400));  // when it happens is the test
+    // Somewhere in the middle of the batch, or when it does not come so far.
+    const std::uintmax_t some = recorded_bytes() + random() % 500;
+    static_cast<void>(eventually(400ms, [&] { return recorded_bytes() > some; }));
     if (random() % 2 == 0)
       broker_.kill();
     else
       broker_.stop();
-    if (random() % 4 == 0) std::this_thread::sleep_for(Milliseconds(random() % 300));
+    if (random() % 4 == 0) {
+      const std::size_t missed = times_logged("cannot connect to ");
+      ASSERT_TRUE(eventually([&] { return times_logged("cannot connect to ") > missed; }));
+    }
     broker_.start();
     const auto began = std::chrono::steady_clock::now();
     ASSERT_TRUE(eventually([&] { return connections() > before; })) << "round " << round;

@@ -61,7 +61,8 @@ typedef struct fastmqtt_message {
   uint8_t reserved; /* 0 */
   fastmqtt_view topic;
   fastmqtt_view payload;
-  const fastmqtt_property* properties; /* MQTT 5 only, else none */
+  const fastmqtt_property* properties; /* of MQTT 5, and the identifiers of the handler's own
+                                          subscriptions, which the configuration gives */
   size_t property_count;
   /* What follows is filled by the daemon and ignored when publishing. */
   uint64_t id;         /* this delivery, in complete(); another one at each attempt, not used again
