@@ -28,6 +28,7 @@
 #include "daemon/session/client_id.hpp"
 #include "daemon/session/session.hpp"
 #include "daemon/session/tls.hpp"
+#include "daemon/spool/state_directory.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -149,8 +150,9 @@ void log_counts(const Dispatcher& dispatcher) {
   for (const auto& lane : dispatcher.lanes()) {
     const Lane::Counts counts = lane->counts();
     std::string text =
-        fmt::format("{}: {} ok, {} retry, {} reject, {} given up, {} dropped", lane->name(),
-                    counts.ok, counts.retry, counts.reject, counts.dead, counts.dropped);
+        fmt::format("{}: {} ok, {} retry, {} reject, {} given up, {} dropped, {} expired",
+                    lane->name(), counts.ok, counts.retry, counts.reject, counts.dead,
+                    counts.dropped, counts.expired);
     const Outbox::Counts published = lane->publish_counts();
     if (published.published + published.failed + published.waiting > 0)
       text += fmt::format(", {} published, {} not", published.published, published.failed);
@@ -158,9 +160,9 @@ void log_counts(const Dispatcher& dispatcher) {
       text += fmt::format(", {} {}", name, value);
     log::write(log::Level::info, text, {{"MQTT_HANDLER", lane->name()}});
     if (published.waiting > 0)
-      log::write(log::Level::error,
-                 fmt::format("{}: {} messages to be published have not reached the broker and are "
-                             "lost",
+      log::write(log::Level::warning,
+                 fmt::format("{}: {} messages to be published have not reached the broker: those of "
+                             "QoS 1 and 2 are kept for the next start",
                              lane->name(), published.waiting),
                  {{"MQTT_HANDLER", lane->name()}});
   }
@@ -188,7 +190,7 @@ int run(const Config& config, const std::string& config_file) {
   const auto attention = [&loop] { loop.wake(); };
   auto start_watch = std::make_unique<StartWatch>();
   const std::filesystem::path state = state_directory(config.spool);
-  Spool spool(state, config.spool.durability);
+  Spool spool(state, config.spool);
   const Handlers handlers = load_handlers(config, attention, &spool);
   start_watch.reset();
   Dispatcher& dispatcher = *handlers.dispatcher;
@@ -198,9 +200,13 @@ int run(const Config& config, const std::string& config_file) {
         "with topics of its own into a plugin directory");
   if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     log::info("{}", idle);
-  if (const std::size_t messages = dispatcher.restore(); messages > 0)
-    log::info("{} messages of an earlier run are to be handled first", messages);
-  Session session(config.mqtt, client_id(config, config_file), state, dispatcher, attention);
+  const Dispatcher::Restored restored = dispatcher.restore();
+  if (restored.deliveries > 0)
+    log::info("{} messages of an earlier run are to be handled first", restored.deliveries);
+  if (restored.publishes > 0)
+    log::info("{} messages of an earlier run are to be published first", restored.publishes);
+  Session session(config.mqtt, client_id(config, config_file), state, spool, dispatcher,
+                  attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
   supervisor = &the_supervisor;
 

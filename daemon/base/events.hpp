@@ -12,5 +12,10 @@ inline constexpr std::string_view kConnectionRefused = "9913428f6b2c47539c253b40
 inline constexpr std::string_view kSessionLost = "4f08906ead5245f6b12293dcbe8789e6";
 inline constexpr std::string_view kDowngraded = "5279e39b672547d184770c5527901e19";
 inline constexpr std::string_view kSubscriptionRefused = "de71ae0071a944d7a924a970ebd95886";
+inline constexpr std::string_view kHandlerSuspended = "590e26fc677e4c8cbdcf412617be6634";
+inline constexpr std::string_view kHandlerResumed = "5ac6aaf0f53b4b1ebbc22523edcc1d3d";
+inline constexpr std::string_view kDeadLetter = "45dec18a86e6419b9c57a7813c035d12";
+inline constexpr std::string_view kSpoolFull = "d1610625ca524e59aa83a9f94e13e23d";
+inline constexpr std::string_view kSpoolRecovered = "474b0aea72004b3db693c1f1bd2b7143";
 
 }  // namespace fastmqttd::event

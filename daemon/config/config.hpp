@@ -72,8 +72,9 @@ enum class Durability {
 };
 
 struct SpoolConfig {
-  std::optional<Text> directory;  // default: see spool/spool.hpp
+  std::optional<Text> directory;  // default: see spool/state_directory.hpp
   Durability durability = Durability::process;
+  std::uint64_t max_size = 1ull << 30;  // bytes
 };
 
 // One filter that a handler asks for, with the options of MQTT 5.0 section 3.8.3.1.
@@ -88,12 +89,12 @@ struct SubscriptionConfig {
 };
 
 // What becomes of a QoS 0 message when the queue is full.
-enum class WhenFull { drop_oldest, drop_newest };
+enum class WhenFull { spool, drop_oldest, drop_newest };
 
 struct QueueConfig {
   std::uint64_t messages = 10'000;
   std::uint64_t size = 64ull << 20;  // bytes
-  WhenFull when_full = WhenFull::drop_oldest;
+  WhenFull when_full = WhenFull::spool;
 };
 
 struct RetryConfig {

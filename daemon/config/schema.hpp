@@ -101,9 +101,9 @@ struct Words<Durability> {
 template <>
 struct Words<WhenFull> {
   static constexpr std::array<Word<WhenFull>, 3> kAll{
-      {{"drop_oldest", WhenFull::drop_oldest},
-       {"drop_newest", WhenFull::drop_newest},
-       {"spool", WhenFull::drop_oldest, "this version spools no QoS 0"}}};
+      {{"spool", WhenFull::spool},
+       {"drop_oldest", WhenFull::drop_oldest},
+       {"drop_newest", WhenFull::drop_newest}}};
 };
 
 template <>
@@ -175,6 +175,7 @@ template <class S>
 void describe(S& s, SpoolConfig& c) {
   s.key("directory", c.directory, Path{});
   s.key("durability", c.durability, Any{});
+  s.key("max_size", c.max_size, Bytes{1 << 20, 1ull << 50});
 }
 
 template <class S>

@@ -11,27 +11,15 @@ namespace {
 constexpr Duration kStoreAgain = std::chrono::seconds(1);
 constexpr Duration kStoreAgainMost = std::chrono::minutes(1);
 
-std::vector<Spool::Handler> keys_of(const std::vector<HandlerToRun>& handlers, Spool* spool) {
-  std::vector<Spool::Handler> keys;
-  for (const HandlerToRun& handler : handlers)
-    keys.push_back(spool ? spool->handler(handler.config.name) : 0);
-  return keys;
-}
-
 std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& handlers,
-                                              const std::vector<Spool::Handler>& keys, Spool* spool,
-                                              Outbox& outbox, bool optimistic,
+                                              Outbox& outbox, Spool* spool,
                                               const std::function<void()>& attention) {
   std::vector<std::unique_ptr<Lane>> lanes;
   std::vector<Problem> problems;
-  for (std::size_t i = 0; i < handlers.size(); ++i) {
-    const HandlerToRun& handler = handlers[i];
-    const auto settled = [spool, key = keys[i]](const Message& message) {
-      if (spool && message.qos() > 0) spool->settle(message.id(), key);
-    };
+  for (const HandlerToRun& handler : handlers) {
     try {
-      lanes.push_back(std::make_unique<Lane>(handler.config, *handler.library, outbox, optimistic,
-                                             settled, attention));
+      lanes.push_back(
+          std::make_unique<Lane>(handler.config, *handler.library, outbox, spool, attention));
     } catch (const StartError& error) {
       problems.insert(problems.end(), error.problems().begin(), error.problems().end());
     }
@@ -53,8 +41,8 @@ Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
                        const std::function<void()>& attention, Spool* spool, bool optimistic)
     : spool_(spool),
       optimistic_(optimistic),
-      spool_keys_(keys_of(handlers, spool)),
-      lanes_(make_lanes(handlers, spool_keys_, spool, outbox_, optimistic, attention)),
+      outbox_(spool),
+      lanes_(make_lanes(handlers, outbox_, spool, attention)),
       plan_(filters_of(handlers)),
       router_(plan_),
       granted_(plan_.subscriptions().size()),
@@ -62,25 +50,25 @@ Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
   for (std::atomic<bool>& granted : granted_) granted = true;
 }
 
-std::size_t Dispatcher::restore() {
-  if (!spool_) return 0;
-  std::size_t restored = 0;
-  std::uint64_t last = 0;
-  for (const auto& [message, handler] : spool_->unsettled()) {
-    message_ids_beyond(message->id());
-    const auto lane = std::ranges::find(spool_keys_, handler);
-    if (lane == spool_keys_.end()) continue;
-    lanes_[static_cast<std::size_t>(lane - spool_keys_.begin())]->restore(message);
-    if (message->id() != last) ++restored;
-    last = message->id();
-  }
+Dispatcher::Restored Dispatcher::restore() {
+  Restored restored;
+  if (!spool_) return restored;
   std::vector<std::string> names;
-  for (const auto& lane : lanes_) names.push_back(lane->name());
-  for (const auto& [name, messages] : spool_->of_others(names))
+  std::vector<Outbox::SenderPtr> senders;
+  for (const auto& lane : lanes_) {
+    names.push_back(lane->name());
+    senders.push_back(lane->sender());
+    const std::size_t messages = spool_->waiting(lane->key());
+    if (messages > 0) lane->restore();
+    restored.deliveries += messages;
+  }
+  restored.publishes = outbox_.restore(senders);
+  for (const auto& [name, messages] : spool_->waiting_for_others(names))
     log::write(log::Level::warning,
                fmt::format("{} messages wait in the spool for the handler {}, which is not "
-                           "configured: they stay there until it is",
-                           messages, name),
+                           "configured: they stay there until it is, or until 'fastmqttctl forget "
+                           "{}' drops them",
+                           messages, name, name),
                {{"MQTT_HANDLER", name}});
   return restored;
 }
@@ -116,52 +104,78 @@ bool Dispatcher::names(const Message& message, std::uint32_t place) const {
          message.subscription_ids().end();
 }
 
-bool Dispatcher::accept(const MessagePtr& message) {
-  const std::vector<Route>& routes = router_.match(message->topic());
-  if (routes.empty()) {
-    auto unrouted = unrouted_.lock();
-    unrouted->topic = message->topic();
-    if (unrouted->messages++ == 0) attention_();
-    return true;
-  }
-  targets_.clear();
-  for (const Route& route : routes) {
-    Lane& lane = *lanes_[route.lane];
-    if (!wants(route, *message) || (lane.config().skip_retained && message->retain())) continue;
-    // Only this thread adds to a queue: the room that one finds stays.
-    if (message->qos() > 0 && !optimistic_ && !lane.has_room(message->memory_bytes())) {
-      full_lane_ = &lane;
-      full_bytes_ = message->memory_bytes();
-      *why_refused_.lock() = "the queue of the handler " + lane.name() + " is full";
-      return false;
-    }
-    targets_.push_back(route.lane);
-  }
-  if (message->qos() > 0 && !store(*message)) return false;
-  for (const std::uint32_t lane : targets_) lanes_[lane]->push(message);
+bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record,
+                        bool* was_stored) {
+  const std::lock_guard order(in_order_);
+  Message::Parts whole = parts;
+  whole.received_ns = realtime_ns();
+  whole.id = next_message_id();
+  const auto message = std::make_shared<const Message>(whole);
+  choose_targets(*message);
+  if (!store(*message, record)) return false;
+  if (was_stored) *was_stored = !target_keys_.empty();
+  for (const Target& target : targets_) target.lane->push(message, target.stored);
   return true;
 }
 
-bool Dispatcher::store(const Message& message) {
-  if (!stores() || targets_.empty()) return true;
+// The lanes that want it, and for which of them it is to be stored.
+void Dispatcher::choose_targets(const Message& message) {
+  targets_.clear();
   target_keys_.clear();
-  for (const std::uint32_t lane : targets_) target_keys_.push_back(spool_keys_[lane]);
+  const std::vector<Route>& routes = router_.match(message.topic());
+  if (routes.empty()) {
+    auto unrouted = unrouted_.lock();
+    unrouted->topic = message.topic();
+    if (unrouted->messages++ == 0) attention_();
+  }
+  const bool promised = message.qos() > 0 && stores();
+  for (const Route& route : routes) {
+    Lane& lane = *lanes_[route.lane];
+    if (!wants(route, message) || (lane.config().skip_retained && message.retain())) continue;
+    const bool spill = lane.config().queue.when_full == WhenFull::spool && !lane.takes(message);
+    const bool stored = promised || (spill && spool_);
+    targets_.push_back({&lane, stored});
+    if (stored) target_keys_.push_back(lane.key());
+  }
+}
+
+// What nothing was promised for is dropped when it cannot be stored.
+bool Dispatcher::store(const Message& message, const PacketRecord* record) {
+  if (target_keys_.empty()) return true;
   std::string why;
-  if (spool_->append(message, target_keys_, why)) {
+  const bool promised = message.qos() > 0 && stores();
+  if (spool_->append(message, target_keys_, promised ? record : nullptr, why)) {
     store_pause_ = {};
     return true;
   }
+  if (promised) return refuse(why);
+  for (const Target& target : targets_)
+    if (target.stored) target.lane->drop();
+  std::erase_if(targets_, [](const Target& target) { return target.stored; });
+  target_keys_.clear();
+  return true;
+}
+
+bool Dispatcher::refuse(const std::string& why) {
   store_pause_ = std::clamp<Duration>(2 * store_pause_, kStoreAgain, kStoreAgainMost);
   store_again_ = Clock::now() + store_pause_;
   *why_refused_.lock() = "a message cannot be stored: " + why;
   return false;
 }
 
+// Below four fifths it is worth a try at once; after an error of the disk, after a pause.
 bool Dispatcher::has_drained() {
-  if (Clock::now() < store_again_.load()) return false;
-  Lane* const full = full_lane_;
-  if (full && !(full->has_drained() && full->has_room(full_bytes_))) return false;
-  full_lane_ = nullptr;
+  if (!spool_) return true;
+  return spool_->has_room() && Clock::now() >= store_again_.load();
+}
+
+bool Dispatcher::replay(std::int64_t dead_letter) {
+  const std::lock_guard order(in_order_);
+  const std::uint64_t id = next_message_id();
+  const std::optional<HandlerKey> handler = spool_->replay(dead_letter, id);
+  if (!handler) return false;
+  for (const auto& lane : lanes_)
+    if (lane->key() == *handler) lane->leave(id);
   return true;
 }
 

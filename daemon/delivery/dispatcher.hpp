@@ -1,11 +1,14 @@
-// Every handler behind one door: what is received goes in, and reaches the lanes that want it.
+// Every handler behind one door: what is received goes in, is stored, and reaches the lanes that want
+// it.
 //
-// accept() is called by the receiving thread and never waits for a handler; the rest by main.
+// accept() is called by the receiving thread and never waits for a handler; the rest by main, where
+// nothing else is said.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,15 +29,20 @@ struct HandlerToRun {
 
 class Dispatcher {
  public:
-  // Makes an instance of each.  Throws StartError with the problems of all of them.  `spool`, if
-  // there is one, must outlive it.  With `optimistic` no message is stored, and one that finds no
-  // room is dropped whatever its QoS.
+  // Makes an instance of each.  Throws StartError with the problems of all of them.  `spool` must
+  // outlive it; without one nothing can be accepted.  With `optimistic` messages of every QoS are
+  // taken as those of QoS 0 are: into memory, and what finds no room there goes the way that the
+  // handler's `when_full` says.
   Dispatcher(const std::vector<HandlerToRun>& handlers, const std::function<void()>& attention,
              Spool* spool = nullptr, bool optimistic = false);
 
-  // What an earlier run has left in the spool, before start(); how many messages.  Those of
-  // handlers that are not there stay where they are, with a warning.
-  std::size_t restore();
+  // What an earlier run has left in the spool, before start().  The messages of handlers that are
+  // not there stay where they are, with a warning.
+  struct Restored {
+    std::size_t deliveries = 0;
+    std::size_t publishes = 0;
+  };
+  Restored restore();
   bool stores() const { return spool_ && !optimistic_; }
 
   const SubscriptionPlan& plan() const { return plan_; }
@@ -43,14 +51,20 @@ class Dispatcher {
   Outbox& outbox() { return outbox_; }
   void start();
 
-  // [receiving thread] True when the message is safe (of QoS 1 and 2: stored) and every handler
-  // that wants it has it.  False, and then none has it, when one of them has no room, or when it
-  // cannot be stored: it must not be acknowledged.
-  bool accept(const MessagePtr& message);
-  // Why the latest one was refused.
-  std::string why_refused() { return *why_refused_.lock(); }
+  // [receiving thread] True when the message is safe (of QoS 1 and 2: stored, and the record with
+  // it) and every handler that wants it has it, or will have it.  False, and then none has it, when
+  // it cannot be stored: it must not be acknowledged.  The time of arrival and the id are not
+  // looked at.  `was_stored`, if given, says whether the record is in the spool.
+  bool accept(const Message::Parts& parts, const PacketRecord* record = nullptr,
+              bool* was_stored = nullptr);
+  // Why the latest one was refused, since the last call; empty when none was.
+  std::string why_refused() { return std::exchange(*why_refused_.lock(), {}); }
   // Whether it is worth receiving again after a refusal.
   bool has_drained();
+
+  // [any thread] Gives a dead letter to its handler again; false when there is none with that id.
+  // Throws std::runtime_error when that cannot be written.
+  bool replay(std::int64_t dead_letter);
 
   // [any thread] The QoS that the broker has granted to a subscription of the plan, -1 for none or
   // when it is not known: only where it is what was asked for is a copy sure to come.  All are
@@ -77,21 +91,27 @@ class Dispatcher {
   // Whether a copy for this filter is sure to come, of a message like this one.
   bool sure_to_come(std::uint32_t place, const Message& message) const;
   bool names(const Message& message, std::uint32_t place) const;
-  bool store(const Message& message);
+  void choose_targets(const Message& message);
+  bool store(const Message& message, const PacketRecord* record);
+  bool refuse(const std::string& why);
+
+  // A lane that is to have the message at hand.
+  struct Target {
+    Lane* lane;
+    bool stored = false;
+  };
 
   Spool* const spool_;
   const bool optimistic_;
-  std::vector<Spool::Handler> spool_keys_;  // by lane
-  Outbox outbox_;                           // outlives the lanes
+  Outbox outbox_;  // outlives the lanes
   std::vector<std::unique_ptr<Lane>> lanes_;
   SubscriptionPlan plan_;
   Router router_;
-  std::vector<std::uint32_t> targets_;       // of the message at hand; the receiving thread's own
-  std::vector<Spool::Handler> target_keys_;  // likewise
-  std::vector<std::atomic<bool>> granted_;   // by place, what was asked for
-  // The latest message that found no room.
-  std::atomic<Lane*> full_lane_{nullptr};
-  std::atomic<std::size_t> full_bytes_{0};
+  // Message ids are given, and their messages stored and pushed, one after the other.
+  std::mutex in_order_;
+  std::vector<Target> targets_;             // of the message at hand; under in_order_
+  std::vector<HandlerKey> target_keys_;     // likewise, those to be stored
+  std::vector<std::atomic<bool>> granted_;  // by place, what was asked for
   std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored
   Duration store_pause_{};                           // until then; the receiving thread's own
   Guarded<std::string> why_refused_;

@@ -5,20 +5,24 @@
 
 namespace fastmqttd {
 
-Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox,
-           bool drops_any, std::function<void(const Message&)> settled,
+Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
            std::function<void()> attention)
     : config_(config),
-      room_(std::make_shared<QueueRoom>(config.queue)),
-      sender_(Outbox::make_sender(config.name, library.name, config.queue)) {
-  const Worker::Shared shared{config_,
-                              library,
-                              room_,
-                              outbox,
-                              sender_,
-                              drops_any,
-                              std::move(settled),
-                              std::move(attention)};
+      spool_(spool),
+      key_(spool ? spool->handler(config.name) : 0),
+      sender_(outbox.make_sender(config.name, library.name, config.queue)) {
+  Worker::Shared shared{.config = config_,
+                        .library = library,
+                        .outbox = outbox,
+                        .sender = sender_,
+                        .spool = spool_,
+                        .key = key_,
+                        .is_for = {},
+                        .attention = std::move(attention)};
+  if (config_.workers > 1)
+    shared.is_for = [this](int place, std::string_view topic) {
+      return place_of(topic) == static_cast<std::size_t>(place);
+    };
   for (int place = 0; place < config_.workers; ++place)
     workers_.push_back(std::make_unique<Worker>(shared, place));
 }
@@ -29,10 +33,17 @@ void Lane::start() {
   for (const auto& worker : workers_) worker->start();
 }
 
-Worker& Lane::worker_for(const Message& message) {
-  if (workers_.size() == 1) return *workers_.front();
-  const std::size_t spread = std::hash<std::string_view>()(message.topic());
-  return *workers_[spread % workers_.size()];
+void Lane::restore() {
+  for (const auto& worker : workers_) worker->restore();
+}
+
+std::size_t Lane::place_of(std::string_view topic) const {
+  if (config_.workers == 1) return 0;
+  return std::hash<std::string_view>()(topic) % static_cast<std::size_t>(config_.workers);
+}
+
+void Lane::leave(std::uint64_t id) {
+  for (const auto& worker : workers_) worker->leave(id);
 }
 
 void Lane::close() {
@@ -64,6 +75,7 @@ Lane::Counts Lane::counts() const {
     sum.reject += one.reject;
     sum.dead += one.dead;
     sum.dropped += one.dropped;
+    sum.expired += one.expired;
   }
   return sum;
 }
@@ -75,10 +87,34 @@ std::map<std::string, std::uint64_t> Lane::handler_counters() const {
   return sum;
 }
 
+std::size_t Lane::waiting() const { return unstored() + (spool_ ? spool_->waiting(key_) : 0); }
+
+std::size_t Lane::unstored() const {
+  std::size_t messages = 0;
+  for (const auto& worker : workers_) messages += worker->unstored();
+  return messages;
+}
+
+std::size_t Lane::retrying() const {
+  std::size_t messages = 0;
+  for (const auto& worker : workers_) messages += worker->retrying();
+  return messages;
+}
+
+bool Lane::suspended() const {
+  return std::ranges::any_of(workers_, [](const auto& worker) { return worker->suspended(); });
+}
+
 std::uint64_t Lane::take_unreported_drops() {
   std::uint64_t drops = 0;
   for (const auto& worker : workers_) drops += worker->take_unreported_drops();
   return drops;
+}
+
+std::uint64_t Lane::take_unreported_expired() {
+  std::uint64_t expired = 0;
+  for (const auto& worker : workers_) expired += worker->take_unreported_expired();
+  return expired;
 }
 
 }  // namespace fastmqttd

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/delivery/worker.hpp"
@@ -19,10 +20,10 @@ class Lane {
   using Counts = Worker::Counts;
   using Stuck = Worker::Stuck;
 
-  // Makes the instances; throws StartError.  `library` and `outbox` must outlive the lane.
-  // `drops_any`, `settled`, `attention`: see Worker::Shared.
-  Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, bool drops_any,
-       std::function<void(const Message&)> settled, std::function<void()> attention);
+  // Makes the instances; throws StartError.  `library`, `outbox` and `spool`, without which nothing
+  // is stored, must outlive the lane.  `attention`: see Worker::Shared.
+  Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
+       std::function<void()> attention);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -30,13 +31,23 @@ class Lane {
   const HandlerConfig& config() const { return config_; }
   const std::string& name() const { return config_.name; }
 
+  // By its number in the spool.
+  HandlerKey key() const { return key_; }
+  const Outbox::SenderPtr& sender() const { return sender_; }
+
+  // Before start(): what waits in the spool for it is to be handled first.
+  void restore();
   void start();
-  bool has_room(std::size_t bytes) const { return room_->fits(bytes); }
-  bool has_drained() const { return room_->has_drained(); }
-  // One of an earlier run, before start().
-  void restore(const MessagePtr& message) { worker_for(*message).restore(message); }
-  // False when a message of QoS 1 or 2 finds no room.
-  bool push(const MessagePtr& message) { return worker_for(*message).push(message); }
+  // Whether the message can come in now, without anything being dropped or left in the spool.
+  bool takes(const Message& message) { return worker_for(message.topic()).takes(message); }
+  // `stored`: in the spool; else one that finds no room is dropped, or another for it.
+  void push(const MessagePtr& message, bool stored) {
+    worker_for(message->topic()).push(message, stored);
+  }
+  // The message with that id is in the spool, on whatever topic.
+  void leave(std::uint64_t id);
+  // One was lost for want of room before it could be pushed.
+  void drop() { workers_.front()->drop(); }
 
   // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
@@ -48,15 +59,26 @@ class Lane {
   Counts counts() const;
   Outbox::Counts publish_counts() const { return Outbox::counts(sender_); }
   std::map<std::string, std::uint64_t> handler_counters() const;
-  std::size_t waiting() const { return room_->messages(); }
-  // The drops since the last call.
+  // Everything not settled, here or in the spool.
+  std::size_t waiting() const;
+  // Of those, what is in memory only.
+  std::size_t unstored() const;
+  // Held up by a retry; as far as it is in memory.
+  std::size_t retrying() const;
+  // What was given up and is still kept.
+  std::size_t dead_letters() const { return spool_ ? spool_->dead(key_) : 0; }
+  bool suspended() const;
+  // Since the last call: what was dropped, and what expired before it could be delivered.
   std::uint64_t take_unreported_drops();
+  std::uint64_t take_unreported_expired();
 
  private:
-  Worker& worker_for(const Message& message);
+  Worker& worker_for(std::string_view topic) { return *workers_[place_of(topic)]; }
+  std::size_t place_of(std::string_view topic) const;
 
   const HandlerConfig config_;
-  const std::shared_ptr<QueueRoom> room_;
+  Spool* const spool_;
+  const HandlerKey key_;
   const Outbox::SenderPtr sender_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };

@@ -5,113 +5,286 @@
 namespace fastmqttd {
 namespace {
 
+constexpr std::uint32_t kFailuresToSuspend = 5;
+constexpr std::size_t kUnparkAtOnce = 64;
+
+std::uint64_t id_of(const Delivery& delivery) { return delivery.message->id(); }
+
 // Keeps `deliveries` in the order of arrival.
 void insert(std::deque<Delivery>& deliveries, Delivery delivery) {
-  const auto at = std::ranges::upper_bound(deliveries, delivery.sequence, {}, &Delivery::sequence);
+  const auto at = std::ranges::upper_bound(deliveries, id_of(delivery), {}, id_of);
   deliveries.insert(at, std::move(delivery));
 }
 
 }  // namespace
 
 LaneQueue::LaneQueue(WhenFull when_full, const RetryConfig& retry, Duration timeout,
-                     std::shared_ptr<QueueRoom> room, std::uint64_t first_id, bool drops_any)
+                     std::shared_ptr<QueueRoom> room, std::uint64_t first_id)
     : when_full_(when_full),
-      drops_any_(drops_any),
       retry_(retry),
       timeout_(timeout),
       room_(std::move(room)),
       next_id_(first_id),
       handling_from_(first_id) {}
 
-LaneQueue::Pushed LaneQueue::push(MessagePtr message, TimePoint now) {
+// ---- what comes in -----------------------------------------------------------------------------
+
+bool LaneQueue::takes(const Message& message) const {
+  return !behind_ && room_->fits(message.memory_bytes()) && !is_to_be_parked(message);
+}
+
+// Half of the room is for what is held up: the other topics have the rest.
+bool LaneQueue::held_enough() const {
+  return held_messages_ * 2 >= room_->max_messages() || held_bytes_ * 2 >= room_->max_bytes();
+}
+
+bool LaneQueue::is_to_be_parked(const Message& message) const {
+  if (held_.empty()) return false;
+  const auto topic = held_.find(std::string(message.topic()));
+  return topic != held_.end() && (topic->second.parked > 0 || held_enough());
+}
+
+LaneQueue::Pushed LaneQueue::push(MessagePtr message, bool stored, TimePoint now) {
+  // It may have been read from the spool by now.
+  if (stored && message->id() <= cursor_) return {};
+  if (stored && !takes(*message)) {
+    leave(message->id());
+    return {Pushed::Kind::left, 0};
+  }
   const std::size_t bytes = message->memory_bytes();
   std::size_t dropped = 0;
   if (!room_->fits(bytes)) {
-    if (!droppable(*message)) return {Pushed::Kind::refused, 0};
     dropped = when_full_ == WhenFull::drop_oldest ? drop_oldest(bytes) : 0;
     if (dropped == 0) return {Pushed::Kind::dropped, 1};
   }
-  enqueue(std::move(message), now);
+  Delivery delivery;
+  delivery.message = std::move(message);
+  delivery.stored = stored;
+  delivery.arrived = now;
+  enqueue(std::move(delivery));
   return {Pushed::Kind::queued, dropped};
 }
 
-void LaneQueue::enqueue(MessagePtr message, TimePoint arrived) {
-  const std::size_t bytes = message->memory_bytes();
+// Behind what is still in the spool, if need be.
+void LaneQueue::enqueue(Delivery delivery) {
+  const std::size_t bytes = delivery.message->memory_bytes();
   room_->add(bytes);
   ++messages_;
   bytes_ += bytes;
-  Delivery delivery;
-  delivery.message = std::move(message);
-  delivery.sequence = next_sequence_++;
-  delivery.arrived = arrived;
+  if (!delivery.stored) ++unstored_;
+  if (behind_ && !delivery.stored) {
+    ++droppable_;
+    droppable_bytes_ += bytes;
+    tail_.push_back(std::move(delivery));
+    return;
+  }
   enters_ready(delivery);
   ready_.push_back(std::move(delivery));
+}
+
+void LaneQueue::leave(std::uint64_t id) {
+  // Everything before is here already.
+  if (!std::exchange(behind_, true)) cursor_ = id - 1;
+  last_left_ = id;
 }
 
 // Makes room for so many bytes, or drops nothing.
 std::size_t LaneQueue::drop_oldest(std::size_t bytes) {
   if (!room_->fits(bytes, droppable_, droppable_bytes_)) return 0;
+  const std::size_t dropped = drop_from(ready_, bytes);
+  return dropped + drop_from(tail_, bytes);
+}
+
+std::size_t LaneQueue::drop_from(std::deque<Delivery>& deliveries, std::size_t bytes) {
   std::size_t dropped = 0;
-  for (auto at = ready_.begin(); !room_->fits(bytes) && at != ready_.end();) {
-    if (!droppable(*at->message)) {
+  for (auto at = deliveries.begin(); !room_->fits(bytes) && at != deliveries.end();) {
+    if (at->stored) {
       ++at;
       continue;
     }
-    leaves_ready(*at);
+    --droppable_;
+    droppable_bytes_ -= at->message->memory_bytes();
+    if (&deliveries == &ready_) ready_bytes_ -= at->message->memory_bytes();
     forget(*at);
-    at = ready_.erase(at);
+    at = deliveries.erase(at);
     ++dropped;
   }
   return dropped;
 }
 
 void LaneQueue::enters_ready(const Delivery& delivery) {
-  if (!droppable(*delivery.message)) return;
+  const std::size_t bytes = delivery.message->memory_bytes();
+  ready_bytes_ += bytes;
+  if (delivery.stored) return;
   ++droppable_;
-  droppable_bytes_ += delivery.message->memory_bytes();
+  droppable_bytes_ += bytes;
 }
 
 void LaneQueue::leaves_ready(const Delivery& delivery) {
-  if (!droppable(*delivery.message)) return;
+  const std::size_t bytes = delivery.message->memory_bytes();
+  ready_bytes_ -= bytes;
+  if (delivery.stored) return;
   --droppable_;
-  droppable_bytes_ -= delivery.message->memory_bytes();
+  droppable_bytes_ -= bytes;
 }
 
-void LaneQueue::take(std::size_t max, TimePoint now, std::vector<Delivery>& batch) {
+// ---- what is read back from the spool ----------------------------------------------------------
+
+// Before the handler has nothing to do.
+std::optional<LaneQueue::PageWanted> LaneQueue::wanted_page() const {
+  const std::size_t messages = room_->max_messages(), bytes = room_->max_bytes();
+  if (!behind_ || ready_.size() * 4 > messages || ready_bytes_ * 4 > bytes) return std::nullopt;
+  if (messages_ > 0 && (messages_ >= messages || bytes_ >= bytes)) return std::nullopt;
+  return PageWanted{cursor_, messages - std::min(messages_, messages - 1),
+                    bytes - std::min(bytes_, bytes - 1)};
+}
+
+void LaneQueue::add_page(Page page, ToPark& to_park) {
+  for (Delivery& delivery : page.deliveries) {
+    add_tail_before(id_of(delivery));
+    if (is_to_be_parked(*delivery.message)) {
+      park(held_.find(std::string(delivery.message->topic()))->second, delivery, to_park);
+    } else if (delivery.attempt > 0) {
+      room_->add(delivery.message->memory_bytes());
+      ++messages_;
+      bytes_ += delivery.message->memory_bytes();
+      const auto topic = hold(delivery);
+      wait_in(topic, std::move(delivery));
+      schedule(topic);
+    } else {
+      enqueue(std::move(delivery));
+    }
+  }
+  cursor_ = page.last;
+  behind_ = !page.end || last_left_ > cursor_;
+  add_tail_before(behind_ ? cursor_ : UINT64_MAX);
+}
+
+void LaneQueue::add_tail_before(std::uint64_t id) {
+  while (!tail_.empty() && id_of(tail_.front()) < id) {
+    ready_bytes_ += tail_.front().message->memory_bytes();
+    ready_.push_back(std::move(tail_.front()));
+    tail_.pop_front();
+  }
+}
+
+void LaneQueue::park(Held& topic, const Delivery& delivery, ToPark& to_park) {
+  if (topic.parked++ == 0) topic.first_parked = id_of(delivery);
+  to_park.emplace_back(delivery.message->topic(), id_of(delivery));
+}
+
+std::optional<std::pair<std::string, std::size_t>> LaneQueue::wanted_parked() const {
+  if (unparking_.empty()) return std::nullopt;
+  return std::pair(unparking_.front(),
+                   std::clamp<std::size_t>(room_->max_messages() / 4, 1, kUnparkAtOnce));
+}
+
+void LaneQueue::add_parked(const std::string& name, const std::vector<std::uint64_t>& ids,
+                           std::vector<Delivery> deliveries) {
+  std::erase(unparking_, name);
+  const auto topic = held_.find(name);
+  Held& held = topic->second;
+  held.unparking = false;
+  held.parked -= std::min(held.parked, ids.size());
+  if (ids.empty()) held.parked = 0;
+  if (!ids.empty()) held.first_parked = ids.back() + 1;
+  for (Delivery& delivery : deliveries) {
+    room_->add(delivery.message->memory_bytes());
+    ++messages_;
+    bytes_ += delivery.message->memory_bytes();
+    wait_in(topic, std::move(delivery));
+  }
+  schedule(topic);
+}
+
+// ---- what goes out -----------------------------------------------------------------------------
+
+void LaneQueue::take(std::size_t max, TimePoint now, Taken& taken) {
   handling_from_ = next_id_;
   early_answers_.clear();
-  take_due(max, now, batch);
-  while (batch.size() < max && !ready_.empty()) {
+  if (suspended_) return take_probe(now, taken);
+  take_due(max, now, taken);
+  take_ready(max, now, taken);
+}
+
+void LaneQueue::take_ready(std::size_t max, TimePoint now, Taken& taken) {
+  while (taken.batch.size() < max && !ready_.empty()) {
     Delivery delivery = std::move(ready_.front());
     ready_.pop_front();
     leaves_ready(delivery);
+    if (has_expired(delivery, now)) {
+      forget(delivery);
+      taken.expired.push_back(std::move(delivery));
+      continue;
+    }
     if (!held_.empty()) {
       if (const auto topic = held_.find(std::string(delivery.message->topic()));
           topic != held_.end()) {
-        insert(topic->second.waiting, std::move(delivery));
+        keep_in(topic, std::move(delivery), taken.to_park);
         continue;
       }
     }
-    hand_over(std::move(delivery), batch);
+    hand_over(std::move(delivery), taken.batch);
   }
 }
 
-void LaneQueue::take_due(std::size_t max, TimePoint now, std::vector<Delivery>& batch) {
-  while (batch.size() < max && !due_.empty() && due_.begin()->first <= now) {
-    const auto topic = held_.find(due_.begin()->second);
-    unschedule(topic);
-    Held& held = topic->second;
-    // One that failed before goes alone; behind it the others may go together.
-    const bool alone = held.waiting.front().attempt > 0;
-    do {
-      Delivery delivery = std::move(held.waiting.front());
-      held.waiting.pop_front();
-      delivery.held = true;
-      ++held.out;
-      hand_over(std::move(delivery), batch);
-    } while (!alone && batch.size() < max && !held.waiting.empty() &&
-             held.waiting.front().attempt == 0);
+// Behind one that holds up its topic: here, or in the spool only.
+void LaneQueue::keep_in(HeldTopics::iterator topic, Delivery delivery, ToPark& to_park) {
+  if (delivery.stored && (topic->second.parked > 0 || held_enough())) {
+    forget(delivery);
+    park(topic->second, delivery, to_park);
+    return;
   }
+  wait_in(topic, std::move(delivery));
+}
+
+void LaneQueue::take_due(std::size_t max, TimePoint now, Taken& taken) {
+  while (taken.batch.size() < max && !due_.empty() && due_.begin()->first <= now)
+    take_held(held_.find(due_.begin()->second), max, now, taken);
+}
+
+void LaneQueue::take_held(HeldTopics::iterator topic, std::size_t max, TimePoint now,
+                          Taken& taken) {
+  unschedule(topic);
+  Held& held = topic->second;
+  // One that failed before goes alone; behind it the others may go together.
+  bool alone = false;
+  while (taken.batch.size() < max && !held.waiting.empty() && !held.parked_come_first() && !alone) {
+    const bool failed_before = held.waiting.front().attempt > 0;
+    if (failed_before && held.out > 0) break;
+    alone = failed_before;
+    Delivery delivery = leave_first(held);
+    if (has_expired(delivery, now)) {
+      alone = false;
+      forget(delivery);
+      taken.expired.push_back(std::move(delivery));
+      continue;
+    }
+    delivery.held = true;
+    ++held.out;
+    hand_over(std::move(delivery), taken.batch);
+  }
+  if (held.out == 0) schedule(topic);
+}
+
+// Of a suspended handler: one that has never been tried and one that has failed by turns, of the
+// topic whose failure lies farthest back.
+void LaneQueue::take_probe(TimePoint now, Taken& taken) {
+  if (probe_ != 0 || now < probe_at_) return;
+  for (int i = 0; i < 2 && taken.batch.empty(); ++i) {
+    if (!std::exchange(probe_held_next_, !probe_held_next_))
+      take_ready(1, now, taken);
+    else if (!due_.empty())
+      take_held(held_.find(due_.begin()->second), 1, now, taken);
+  }
+  if (!taken.batch.empty()) probe_ = taken.batch.back().id;
+}
+
+bool LaneQueue::has_expired(const Delivery& delivery, TimePoint now) const {
+  for (const fastmqtt_property& p : delivery.message->properties())
+    if (p.id == FASTMQTT_MESSAGE_EXPIRY_INTERVAL)
+      return now - delivery.arrived >= std::chrono::seconds(p.number);
+  return false;
 }
 
 void LaneQueue::hand_over(Delivery delivery, std::vector<Delivery>& batch) {
@@ -121,11 +294,12 @@ void LaneQueue::hand_over(Delivery delivery, std::vector<Delivery>& batch) {
 }
 
 void LaneQueue::give_back(Delivery delivery) {
+  if (delivery.id == probe_) probe_ = 0;
   --delivery.attempt;
   delivery.due = {};
   if (const auto topic = held_.find(std::string(delivery.message->topic())); topic != held_.end()) {
     if (std::exchange(delivery.held, false)) --topic->second.out;
-    insert(topic->second.waiting, std::move(delivery));
+    wait_in(topic, std::move(delivery));
     schedule(topic);
   } else {
     enters_ready(delivery);
@@ -133,21 +307,33 @@ void LaneQueue::give_back(Delivery delivery) {
   }
 }
 
-Settled LaneQueue::settle(Delivery delivery, fastmqtt_result result, TimePoint now) {
-  if (result == FASTMQTT_PENDING) return wait_for_answer(std::move(delivery), now);
+// ---- answers -----------------------------------------------------------------------------------
+
+Settled LaneQueue::settle(Delivery& delivery, fastmqtt_result result, TimePoint now) {
+  if (result == FASTMQTT_PENDING) return wait_for_answer(delivery, now);
   early_answers_.erase(delivery.id);
   if (result == FASTMQTT_OK || result == FASTMQTT_REJECT) {
+    // A message that is refused says nothing of what is behind the handler.
+    if (result == FASTMQTT_OK) succeeded();
+    if (delivery.id == probe_) probe_ = 0;
     forget(delivery);
     let_go(delivery);
     if (result == FASTMQTT_OK) return {};
     return {Settled::Kind::dead, {}, "rejected"};
   }
-  return retry(std::move(delivery), now);
+  return retry(delivery, now);
 }
 
-Settled LaneQueue::wait_for_answer(Delivery delivery, TimePoint now) {
+void LaneQueue::succeeded() {
+  failed_in_row_ = 0;
+  if (!std::exchange(suspended_, false)) return;
+  probe_ = 0;
+  hurry();
+}
+
+Settled LaneQueue::wait_for_answer(Delivery& delivery, TimePoint now) {
   if (const auto early = early_answers_.extract(delivery.id); !early.empty())
-    return settle(std::move(delivery), early.mapped(), now);
+    return settle(delivery, early.mapped(), now);
   if (!delivery.held) {
     const auto topic = hold(delivery);
     unschedule(topic);
@@ -155,28 +341,49 @@ Settled LaneQueue::wait_for_answer(Delivery delivery, TimePoint now) {
     delivery.held = true;
   }
   if (delivery.deadline == TimePoint()) delivery.deadline = now + timeout_;
-  const std::uint64_t id = delivery.id;
-  pending_.emplace(id, std::move(delivery));
+  pending_.emplace(delivery.id, delivery);
   return {Settled::Kind::pending, {}, nullptr};
 }
 
-Settled LaneQueue::retry(Delivery delivery, TimePoint now) {
+Settled LaneQueue::retry(Delivery& delivery, TimePoint now) {
+  const Duration pause = failed(delivery, now);
   const auto age = std::chrono::duration_cast<Duration>(now - delivery.arrived);
-  if (const char* reason = retry_.give_up(delivery.attempt, age)) {
+  if (const char* reason = retry_.give_up(delivery.failures, age)) {
     forget(delivery);
     let_go(delivery);
     return {Settled::Kind::dead, {}, reason};
   }
-  const double random = std::uniform_real_distribution<>(0, 1)(random_);
-  const Duration pause = retry_.pause(delivery.attempt, random);
   delivery.due = now + pause;
   delivery.deadline = {};
   delivery.view.reset();
   const auto topic = hold(delivery);
   if (std::exchange(delivery.held, false)) --topic->second.out;
-  insert(topic->second.waiting, std::move(delivery));
+  wait_in(topic, delivery);
   schedule(topic);
   return {Settled::Kind::retry, pause, nullptr};
+}
+
+// How long the message is to wait.  While the handler is suspended that only says where it stands
+// among the others.
+Duration LaneQueue::failed(Delivery& delivery, TimePoint now) {
+  if (suspended_) {
+    if (delivery.id != probe_) return retry_.longest_pause();
+    probe_ = 0;
+    probe_at_ = now + pause_after(++probes_);
+    return retry_.longest_pause();
+  }
+  ++delivery.failures;
+  if (++failed_in_row_ >= kFailuresToSuspend) {
+    suspended_ = true;
+    probe_ = 0;
+    probes_ = 1;
+    probe_at_ = now + pause_after(probes_);
+  }
+  return pause_after(delivery.failures);
+}
+
+Duration LaneQueue::pause_after(std::uint32_t failures) {
+  return retry_.pause(failures, std::uniform_real_distribution<>(0, 1)(random_));
 }
 
 std::optional<std::pair<Delivery, Settled>> LaneQueue::complete(std::uint64_t id,
@@ -191,17 +398,19 @@ std::optional<std::pair<Delivery, Settled>> LaneQueue::complete(std::uint64_t id
     return std::nullopt;
   }
   Delivery delivery = found.mapped();
-  return std::pair(delivery, settle(delivery, result, now));
+  const Settled settled = settle(delivery, result, now);
+  return std::pair(std::move(delivery), settled);
 }
 
 std::vector<std::pair<Delivery, Settled>> LaneQueue::expire(TimePoint now) {
   std::vector<std::pair<Delivery, Settled>> expired;
   // Ids and deadlines rise together.
   while (!pending_.empty() && pending_.begin()->second.deadline <= now) {
-    const Delivery delivery = std::move(pending_.begin()->second);
+    Delivery delivery = std::move(pending_.begin()->second);
     pending_.erase(pending_.begin());
     keep_overdue(delivery);
-    expired.emplace_back(delivery, settle(delivery, FASTMQTT_RETRY, now));
+    const Settled settled = settle(delivery, FASTMQTT_RETRY, now);
+    expired.emplace_back(std::move(delivery), settled);
   }
   return expired;
 }
@@ -220,20 +429,30 @@ void LaneQueue::forget_overdue(std::map<std::uint64_t, Overdue>::iterator at) {
   overdue_.erase(at);
 }
 
+// ---- time --------------------------------------------------------------------------------------
+
 void LaneQueue::hurry() {
-  for (auto topic = held_.begin(); topic != held_.end(); ++topic) {
-    for (Delivery& delivery : topic->second.waiting) delivery.due = {};
-    schedule(topic);
+  std::vector<std::string> topics;
+  for (auto& [name, held] : held_) {
+    for (Delivery& delivery : held.waiting) delivery.due = {};
+    topics.push_back(name);
   }
+  for (const std::string& name : topics) schedule(held_.find(name));
 }
 
 bool LaneQueue::has_ready(TimePoint now) const {
+  if (suspended_)
+    return probe_ == 0 && now >= probe_at_ && (!ready_.empty() || !due_.empty());
   return !ready_.empty() || (!due_.empty() && due_.begin()->first <= now);
 }
 
 std::optional<TimePoint> LaneQueue::next_event() const {
   std::optional<TimePoint> next;
-  if (!due_.empty()) next = due_.begin()->first;
+  if (suspended_) {
+    if (probe_ == 0 && (!ready_.empty() || !due_.empty())) next = probe_at_;
+  } else if (!due_.empty()) {
+    next = due_.begin()->first;
+  }
   if (!pending_.empty()) {
     const TimePoint deadline = pending_.begin()->second.deadline;
     next = next ? std::min(*next, deadline) : deadline;
@@ -241,18 +460,41 @@ std::optional<TimePoint> LaneQueue::next_event() const {
   return next;
 }
 
+// ---- topics that are held up -------------------------------------------------------------------
+
 LaneQueue::HeldTopics::iterator LaneQueue::hold(const Delivery& delivery) {
   return held_.try_emplace(std::string(delivery.message->topic())).first;
 }
 
-// Puts the topic where its first delivery is due, or nowhere while some are out.
+void LaneQueue::wait_in(HeldTopics::iterator topic, Delivery delivery) {
+  ++held_messages_;
+  held_bytes_ += delivery.message->memory_bytes();
+  insert(topic->second.waiting, std::move(delivery));
+}
+
+Delivery LaneQueue::leave_first(Held& held) {
+  Delivery delivery = std::move(held.waiting.front());
+  held.waiting.pop_front();
+  --held_messages_;
+  held_bytes_ -= delivery.message->memory_bytes();
+  return delivery;
+}
+
+// Puts the topic where its first delivery is due, or nowhere while some are out.  A topic with
+// nothing any more is not held.
 void LaneQueue::schedule(HeldTopics::iterator topic) {
   unschedule(topic);
   Held& held = topic->second;
-  if (held.out > 0 || held.waiting.empty()) return;
-  const TimePoint due = held.waiting.front().due;
-  due_.emplace(due, topic->first);
-  held.scheduled = due;
+  if (held.out > 0) return;
+  if (held.parked_come_first()) {
+    if (!std::exchange(held.unparking, true)) unparking_.push_back(topic->first);
+  } else if (held.waiting.empty()) {
+    held_.erase(topic);
+  } else {
+    const TimePoint due = held.waiting.front().due;
+    due_.emplace(due, topic->first);
+    held.scheduled = due;
+  }
 }
 
 void LaneQueue::unschedule(HeldTopics::iterator topic) {
@@ -267,18 +509,15 @@ void LaneQueue::unschedule(HeldTopics::iterator topic) {
 void LaneQueue::let_go(const Delivery& delivery) {
   if (!delivery.held) return;
   const auto topic = held_.find(std::string(delivery.message->topic()));
-  Held& held = topic->second;
-  --held.out;
-  if (held.out == 0 && held.waiting.empty())
-    held_.erase(topic);
-  else
-    schedule(topic);
+  --topic->second.out;
+  schedule(topic);
 }
 
 void LaneQueue::forget(const Delivery& delivery) {
   room_->remove(delivery.message->memory_bytes());
   --messages_;
   bytes_ -= delivery.message->memory_bytes();
+  if (!delivery.stored) --unstored_;
 }
 
 }  // namespace fastmqttd

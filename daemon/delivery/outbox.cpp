@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "daemon/base/log.hpp"
-#include "daemon/delivery/lane_queue.hpp"
+#include "daemon/delivery/queue_room.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -16,11 +16,13 @@ constexpr auto kLineInterval = std::chrono::seconds(10);
 
 class Outbox::Sender {
  public:
-  Sender(std::string of_handler, std::string of_plugin, const QueueConfig& limits)
-      : handler(std::move(of_handler)), plugin(std::move(of_plugin)), room(limits) {}
+  Sender(std::string of_handler, std::string of_plugin, HandlerKey of_key,
+         const QueueConfig& limits)
+      : handler(std::move(of_handler)), plugin(std::move(of_plugin)), key(of_key), room(limits) {}
 
   const std::string handler;
   const std::string plugin;
+  const HandlerKey key;
   QueueRoom room;
   std::atomic<std::uint64_t> published{0};
   std::atomic<std::uint64_t> failed{0};
@@ -30,25 +32,91 @@ class Outbox::Sender {
 };
 
 Outbox::SenderPtr Outbox::make_sender(std::string handler, std::string plugin,
-                                      const QueueConfig& limits) {
-  return std::make_shared<Sender>(std::move(handler), std::move(plugin), limits);
+                                      const QueueConfig& limits) const {
+  const HandlerKey key = spool_ ? spool_->handler(handler) : 0;
+  return std::make_shared<Sender>(std::move(handler), std::move(plugin), key, limits);
 }
 
 Outbox::Counts Outbox::counts(const SenderPtr& sender) {
   return {sender->published, sender->failed, sender->room.messages()};
 }
 
+std::size_t Outbox::restore(const std::vector<SenderPtr>& senders) {
+  if (!spool_) return 0;
+  std::map<std::string, SenderPtr> by_name;
+  for (const SenderPtr& sender : senders) by_name[sender->handler] = sender;
+  const auto unpublished = spool_->unpublished();
+  auto state = state_.lock();
+  for (const auto& [number, handler, message] : unpublished) {
+    SenderPtr& sender = by_name[handler];
+    if (!sender) sender = make_sender(handler, "", {});
+    sender->room.add(message->memory_bytes());
+    const std::chrono::nanoseconds age(
+        std::max<std::int64_t>(realtime_ns() - message->received_ns(), 0));
+    state->waiting.push_back({number, message, sender, Clock::now() - age});
+    state->next_number = number + 1;
+  }
+  return unpublished.size();
+}
+
+bool Outbox::reserve(const SenderPtr& sender, const Message& message) {
+  const std::size_t bytes = message.memory_bytes();
+  auto state = state_.lock();
+  // Under the lock, since a handler may publish from several threads.
+  if (state->closed || !sender->room.fits(bytes)) return false;
+  sender->room.add(bytes);
+  return true;
+}
+
+std::uint64_t Outbox::number(State& state, const SenderPtr& sender, MessagePtr message) {
+  const std::uint64_t number = state.next_number++;
+  state.unwritten[number] = {number, std::move(message), sender, Clock::now()};
+  return number;
+}
+
 bool Outbox::publish(const SenderPtr& sender, MessagePtr message) {
-  const std::size_t bytes = message->memory_bytes();
+  if (!reserve(sender, *message)) return false;
+  const bool stored = spool_ && message->qos() > 0;
+  const std::uint64_t its_number = number(*state_.lock(), sender, message);
+  if (stored && !spool_->write_now({{Publish{its_number, sender->key, message}}, true, {}})) {
+    withdraw(its_number);
+    return false;
+  }
+  release({its_number});
+  return true;
+}
+
+void Outbox::publish_with(Changes& changes, const SenderPtr& sender,
+                          std::vector<MessagePtr> messages) {
+  if (messages.empty()) return;
+  std::vector<std::uint64_t> numbers;
   {
     auto state = state_.lock();
-    // Under the lock, since a handler may publish from several threads.
-    if (state->closed || !sender->room.fits(bytes)) return false;
-    sender->room.add(bytes);
-    state->waiting.push_back({state->next_number++, std::move(message), sender, Clock::now()});
+    for (MessagePtr& message : messages) {
+      numbers.push_back(number(*state, sender, message));
+      changes.list.emplace_back(Publish{numbers.back(), sender->key, std::move(message)});
+    }
+  }
+  changes.together = true;
+  changes.written = [this, numbers] { release(numbers); };
+}
+
+// They are where they are safe: now they may go out.
+void Outbox::release(const std::vector<std::uint64_t>& numbers) {
+  {
+    auto state = state_.lock();
+    for (const std::uint64_t number : numbers) {
+      const auto item = state->unwritten.extract(number);
+      const auto at = std::ranges::upper_bound(state->waiting, number, {}, &Item::number);
+      state->waiting.insert(at, std::move(item.mapped()));
+    }
   }
   (*more_.lock())();
-  return true;
+}
+
+void Outbox::withdraw(std::uint64_t number) {
+  const auto item = state_.lock()->unwritten.extract(number).mapped();
+  item.sender->room.remove(item.message->memory_bytes());
 }
 
 std::optional<Outbox::Item> Outbox::take() {
@@ -60,9 +128,22 @@ std::optional<Outbox::Item> Outbox::take() {
   return item;
 }
 
-void Outbox::acknowledge(std::uint64_t number) {
+std::optional<std::uint64_t> Outbox::take_equal(std::string_view topic, std::string_view payload,
+                                                int qos) {
   auto state = state_.lock();
-  if (const auto item = finish(*state, number)) ++item->sender->published;
+  const auto found = std::ranges::find_if(state->waiting, [&](const Item& item) {
+    const Message& message = *item.message;
+    return message.qos() == qos && message.topic() == topic && message.payload() == payload;
+  });
+  if (found == state->waiting.end()) return std::nullopt;
+  const std::uint64_t number = found->number;
+  state->on_way.emplace(number, std::move(*found));
+  state->waiting.erase(found);
+  return number;
+}
+
+void Outbox::acknowledge(std::uint64_t number) {
+  if (const auto item = finish(number)) ++item->sender->published;
 }
 
 void Outbox::give_back(std::uint64_t number) {
@@ -74,12 +155,11 @@ void Outbox::give_back(std::uint64_t number) {
 }
 
 void Outbox::give_up(std::uint64_t number, const std::string& why, int reason_code) {
-  std::optional<Item> item;
+  const std::optional<Item> item = finish(number);
+  if (!item) return;
   std::string more;
   {
-    auto state = state_.lock();
-    item = finish(*state, number);
-    if (!item) return;
+    auto state = state_.lock();  // which guards the sender's lines too
     Sender& sender = *item->sender;
     ++sender.failed;
     const TimePoint now = Clock::now();
@@ -105,15 +185,18 @@ void Outbox::give_up(std::uint64_t number, const std::string& why, int reason_co
 
 std::size_t Outbox::waiting() {
   auto state = state_.lock();
-  return state->waiting.size() + state->on_way.size();
+  return state->unwritten.size() + state->waiting.size() + state->on_way.size();
 }
 
-// No more in here.
-std::optional<Outbox::Item> Outbox::finish(State& state, std::uint64_t number) {
-  const auto found = state.on_way.extract(number);
+// No more in here, nor, if it was there, in the spool.
+std::optional<Outbox::Item> Outbox::finish(std::uint64_t number) {
+  auto state = state_.lock();
+  const auto found = state->on_way.extract(number);
   if (found.empty()) return std::nullopt;
+  state.unlock();
   Item item = std::move(found.mapped());
   item.sender->room.remove(item.message->memory_bytes());
+  if (spool_ && item.message->qos() > 0) spool_->write({{Published{number}}, false, {}});
   return item;
 }
 

@@ -1,7 +1,9 @@
 // What handlers publish, until the broker has it: in order, bounded for each handler.
 //
-// publish() comes from any thread and never waits for anyone; the session takes from the outbox and
-// says what became of each.  In memory: what is here when the process ends is lost.
+// publish() comes from any thread and never waits for the broker; the session takes from the outbox
+// and says what became of each.  Of QoS 1 and 2 it is in the spool from the moment it is accepted
+// until the broker has it, and goes out only once it is there; what a handler publishes while it is
+// given a message is written together with its answer, see Worker.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +20,7 @@
 #include "daemon/base/units.hpp"
 #include "daemon/config/config.hpp"
 #include "daemon/message/message.hpp"
+#include "daemon/spool/spool.hpp"
 
 namespace fastmqttd {
 
@@ -32,28 +35,41 @@ class Outbox {
     std::size_t waiting = 0;      // neither
   };
   struct Item {
-    std::uint64_t number = 0;  // in the order of publish(), from 1
+    std::uint64_t number = 0;  // in the order of publish()
     MessagePtr message;
     SenderPtr sender;
     TimePoint accepted;
   };
 
-  Outbox() = default;
+  // With a spool, which must outlive it.
+  explicit Outbox(Spool* spool = nullptr) : spool_(spool) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
 
   // `limits` bound what may be in here of this handler; when nothing is, a message of any size may.
-  static SenderPtr make_sender(std::string handler, std::string plugin, const QueueConfig& limits);
+  SenderPtr make_sender(std::string handler, std::string plugin, const QueueConfig& limits) const;
   static Counts counts(const SenderPtr& sender);
 
   // Called, from any thread, when there is something to take.
   void on_more(std::function<void()> more) { *more_.lock() = std::move(more); }
 
-  // [any thread] False when the sender has too many in here, or after close().
+  // What an earlier run has left in the spool, before anything else; how many messages.  Those of
+  // handlers that are not among the senders go out too.
+  std::size_t restore(const std::vector<SenderPtr>& senders);
+
+  // [any thread] False when the sender has too many in here, when it cannot be stored, or after
+  // close().
   bool publish(const SenderPtr& sender, MessagePtr message);
+  // The same in two steps.  It has its place from now on ...
+  bool reserve(const SenderPtr& sender, const Message& message);
+  // ... and is written with these changes, and then goes out.
+  void publish_with(Changes& changes, const SenderPtr& sender, std::vector<MessagePtr> messages);
 
   // The oldest that waits; it is on its way from now on.
   std::optional<Item> take();
+  // The same for the oldest with this topic, payload and QoS; its number.
+  std::optional<std::uint64_t> take_equal(std::string_view topic, std::string_view payload,
+                                          int qos);
   // Of those on their way, by number; of others nothing happens.
   void acknowledge(std::uint64_t number);
   void give_back(std::uint64_t number);  // not sent after all: it waits again, in its old place
@@ -69,13 +85,18 @@ class Outbox {
 
  private:
   struct State {
+    std::map<std::uint64_t, Item> unwritten;
     std::deque<Item> waiting;              // by number
     std::map<std::uint64_t, Item> on_way;  // taken
     std::uint64_t next_number = 1;
     bool closed = false;
   };
-  static std::optional<Item> finish(State& state, std::uint64_t number);
+  std::uint64_t number(State& state, const SenderPtr& sender, MessagePtr message);
+  void release(const std::vector<std::uint64_t>& numbers);
+  void withdraw(std::uint64_t number);
+  std::optional<Item> finish(std::uint64_t number);
 
+  Spool* const spool_;
   Guarded<State> state_;
   Guarded<std::function<void()>> more_{[] {}};
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
 
 namespace fastmqttd {
@@ -13,6 +14,11 @@ namespace {
 constexpr const char* kNoAnswer = "which is no answer";
 // How long answers of single calls may gather before they are settled.
 constexpr auto kSettleEvery = std::chrono::milliseconds(5);
+// After the spool could not be read.
+constexpr auto kReadAgain = std::chrono::seconds(1);
+// So much of it at once.
+constexpr std::size_t kPageMessages = 256;
+constexpr std::size_t kPageBytes = 1 << 20;
 
 std::int64_t to_ns(TimePoint time) {
   return std::chrono::nanoseconds(time.time_since_epoch()).count();
@@ -33,12 +39,14 @@ const char* result_name(fastmqtt_result result, const Settled& settled) {
 }  // namespace
 
 Worker::State::State(const Shared& shared)
-    : queue(shared.config.queue.when_full, shared.config.retry, shared.config.timeout, shared.room,
-            first_delivery_id(), shared.drops_any) {}
+    : queue(shared.config.queue.when_full, shared.config.retry, shared.config.timeout,
+            std::make_shared<QueueRoom>(shared.config.queue, shared.config.workers),
+            first_delivery_id()) {}
 
 Worker::Worker(const Shared& shared, int place)
     : shared_(shared),
       config_(shared.config),
+      place_(place),
       thread_name_(config_.workers == 1
                        ? config_.name.substr(0, 15)
                        : fmt::format("{}/{}", config_.name.substr(0, 12), place + 1)),
@@ -59,22 +67,23 @@ void Worker::start() {
   worker_ = std::thread([this] { run(); });
 }
 
-void Worker::restore(const MessagePtr& message) {
-  const std::chrono::nanoseconds age(
-      std::max<std::int64_t>(realtime_ns() - message->received_ns(), 0));
-  state_.lock()->queue.restore(message, Clock::now() - age);
-}
-
-bool Worker::push(const MessagePtr& message) {
-  using Kind = LaneQueue::Pushed::Kind;
-  const auto [kind, dropped] = state_.lock()->queue.push(message, Clock::now());
-  if (kind == Kind::refused) return false;
+void Worker::push(const MessagePtr& message, bool stored) {
+  const auto [kind, dropped] = state_.lock()->queue.push(message, stored, Clock::now());
   if (dropped > 0) {
     dropped_ += dropped;
     if (unreported_drops_.fetch_add(dropped) == 0) shared_.attention();
   }
-  if (kind == Kind::queued) changed_.notify_one();
-  return true;
+  if (kind != LaneQueue::Pushed::Kind::dropped) changed_.notify_one();
+}
+
+void Worker::leave(std::uint64_t id) {
+  state_.lock()->queue.leave(id);
+  changed_.notify_one();
+}
+
+void Worker::drop() {
+  ++dropped_;
+  if (unreported_drops_.fetch_add(1) == 0) shared_.attention();
 }
 
 void Worker::close() {
@@ -99,21 +108,26 @@ std::optional<Worker::Stuck> Worker::stuck(TimePoint now) {
   const std::size_t handling = handling_;
   if (began == TimePoint() || now - began <= config_.timeout) return std::nullopt;
   const auto since = std::chrono::duration_cast<Duration>(now - began);
-  if (handling >= state->batch.size()) return Stuck{"", since};  // in on_wake()
-  const MessagePtr& message = state->batch[handling].message;
+  const std::vector<Delivery>& batch = state->taken.batch;
+  if (handling >= batch.size()) return Stuck{"", since};  // in on_wake()
+  const MessagePtr& message = batch[handling].message;
   return Stuck{message ? std::string(message->topic()) : std::string(), since};
 }
 
-Worker::Counts Worker::counts() const { return {ok_, retry_, reject_, dead_, dropped_}; }
+Worker::Counts Worker::counts() const {
+  return {ok_, retry_, reject_, dead_, dropped_, expired_};
+}
 
 void Worker::complete(std::uint64_t delivery_id, fastmqtt_result result) {
-  Reports reports;
+  Outcome outcome;
   auto state = state_.lock();
+  outcome.was_suspended = state->queue.suspended();
   if (auto settled = state->queue.complete(delivery_id, result, Clock::now()))
-    note(std::move(settled->first), result, settled->second, reports);
+    note(std::move(settled->first), result, settled->second, outcome);
+  outcome.is_suspended = state->queue.suspended();
   state.unlock();
   changed_.notify_one();
-  log(reports);
+  finish(std::move(outcome));
 }
 
 void Worker::wake_at(std::int64_t when_ns) {
@@ -121,8 +135,13 @@ void Worker::wake_at(std::int64_t when_ns) {
   changed_.notify_one();
 }
 
+// In a call with messages it waits for the answer, to be written with it.
 bool Worker::publish(MessagePtr message) {
-  return shared_.outbox.publish(shared_.sender, std::move(message));
+  if (message->qos() == 0 || !shared_.spool || in_turn_ != std::this_thread::get_id())
+    return shared_.outbox.publish(shared_.sender, std::move(message));
+  if (!shared_.outbox.reserve(shared_.sender, *message)) return false;
+  published_.push_back(std::move(message));
+  return true;
 }
 
 void Worker::run() {
@@ -141,22 +160,15 @@ void Worker::run() {
 // False when there is nothing left to do, ever.
 bool Worker::wait_for_work(LockedState& state) {
   while (!abandoned_) {
+    if (expire_pending(state)) continue;
+    if (state->closing && state->queue.may_go()) return false;
+    if (!state->closing && read_more(state)) continue;
     const TimePoint now = Clock::now();
-    if (auto expired = state->queue.expire(now); !expired.empty()) {
-      Reports reports;
-      for (auto& [delivery, settled] : expired)
-        note(std::move(delivery), FASTMQTT_RETRY, settled, reports);
-      state.unlock();
-      log::warning("{}: no answer for {} pending messages within {}", config_.name, expired.size(),
-                   format_duration(config_.timeout));
-      log(reports);
-      state.relock();
-      continue;
-    }
-    if (state->closing && state->queue.messages() == 0) return false;
     if (state->queue.has_ready(now) || (state->alarm && *state->alarm <= now)) return true;
     std::optional<TimePoint> next = state->queue.next_event();
-    if (state->alarm) next = next ? std::min(*next, *state->alarm) : *state->alarm;
+    const auto sooner = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
+    if (state->alarm) sooner(*state->alarm);
+    if (read_again_ > now) sooner(read_again_);
     if (next)
       state.wait_until(changed_, *next);
     else
@@ -165,10 +177,121 @@ bool Worker::wait_for_work(LockedState& state) {
   return false;
 }
 
+bool Worker::expire_pending(LockedState& state) {
+  Outcome outcome;
+  outcome.was_suspended = state->queue.suspended();
+  const auto expired = state->queue.expire(Clock::now());
+  if (expired.empty()) return false;
+  for (const auto& [delivery, settled] : expired) note(delivery, FASTMQTT_RETRY, settled, outcome);
+  outcome.is_suspended = state->queue.suspended();
+  state.unlock();
+  log::warning("{}: no answer for {} pending messages within {}", config_.name, expired.size(),
+               format_duration(config_.timeout));
+  finish(std::move(outcome));
+  state.relock();
+  return true;
+}
+
+// What waits in the spool, when there is room for it here.  False when there was nothing to do.
+bool Worker::read_more(LockedState& state) {
+  if (!shared_.spool || read_again_ > Clock::now()) return false;
+  if (const auto parked = state->queue.wanted_parked()) {
+    bring_parked(state, parked->first, parked->second);
+    return true;
+  }
+  if (const auto page = state->queue.wanted_page()) {
+    read_page(state, *page);
+    return true;
+  }
+  return false;
+}
+
+void Worker::read_page(LockedState& state, const LaneQueue::PageWanted& wanted) {
+  state.unlock();
+  LaneQueue::Page page;
+  bool read = true;
+  try {
+    if (!backlog_) backlog_ = shared_.spool->backlog(shared_.key);
+    auto found = backlog_->read(wanted.after,
+                                {.messages = std::min(wanted.messages, kPageMessages),
+                                 .bytes = std::min(wanted.bytes, kPageBytes)},
+                                [this](std::string_view topic) {
+                                  return !shared_.is_for || shared_.is_for(place_, topic);
+                                });
+    for (Backlog::Waiting& one : found.messages)
+      page.deliveries.push_back(delivery_of(std::move(one)));
+    page.last = found.last;
+    page.end = found.end;
+    read_failed_ = false;
+  } catch (const std::exception& error) {
+    cannot_read(error);
+    read = false;
+  }
+  LaneQueue::ToPark to_park;
+  state.relock();
+  if (!read) return;
+  state->queue.add_page(std::move(page), to_park);
+  if (to_park.empty()) return;
+  state.unlock();
+  park(to_park);
+  state.relock();
+}
+
+void Worker::bring_parked(LockedState& state, const std::string& topic, std::size_t count) {
+  state.unlock();
+  std::vector<std::uint64_t> ids;
+  std::vector<Delivery> deliveries;
+  bool read = true;
+  try {
+    if (!backlog_) backlog_ = shared_.spool->backlog(shared_.key);
+    ids = parked_->first(topic, count);
+    for (const std::uint64_t id : ids)
+      if (auto one = backlog_->one(id)) deliveries.push_back(delivery_of(std::move(*one)));
+    parked_->remove(topic, ids);
+    read_failed_ = false;
+  } catch (const std::exception& error) {
+    cannot_read(error);
+    read = false;
+  }
+  state.relock();
+  if (read) state->queue.add_parked(topic, ids, std::move(deliveries));
+}
+
+void Worker::cannot_read(const std::exception& error) {
+  read_again_ = Clock::now() + kReadAgain;
+  if (!std::exchange(read_failed_, true))
+    log::error("{}: cannot read what waits in the spool: {}: trying again", config_.name,
+               error.what());
+}
+
+// As if it had been here all the time.  The clock that the spool goes by may have been set: no
+// pause gets longer than the longest one.
+Delivery Worker::delivery_of(Backlog::Waiting waiting) const {
+  using std::chrono::nanoseconds;
+  const TimePoint now = Clock::now();
+  const std::int64_t real = realtime_ns();
+  Delivery delivery;
+  delivery.message = std::move(waiting.message);
+  delivery.stored = true;
+  delivery.attempt = waiting.attempts;
+  delivery.failures = waiting.failures;
+  delivery.arrived =
+      now - nanoseconds(std::max<std::int64_t>(real - delivery.message->received_ns(), 0));
+  if (waiting.due_ns > real)
+    delivery.due = now + std::min<nanoseconds>(nanoseconds(waiting.due_ns - real),
+                                               config_.retry.delay_max);
+  return delivery;
+}
+
+void Worker::park(const LaneQueue::ToPark& to_park) {
+  if (!to_park.empty() && !parked_) parked_ = shared_.spool->parked(shared_.key, place_);
+  for (const auto& [topic, id] : to_park) parked_->add(topic, id);
+}
+
 void Worker::ring_alarm(LockedState& state) {
   if (!state->alarm || *state->alarm > Clock::now()) return;
   state->alarm.reset();
-  handling_ = state->batch.size();
+  handling_ = state->taken.batch.size();
   state.unlock();
   call_began_ = Clock::now();
   instance_->on_wake();
@@ -177,34 +300,52 @@ void Worker::ring_alarm(LockedState& state) {
 }
 
 void Worker::hand_over(LockedState& state) {
-  const TimePoint now = Clock::now();
-  state->batch.clear();
-  state->queue.take(FASTMQTT_MAX_BATCH, now, state->batch);
-  const std::size_t count = state->batch.size();
-  if (count == 0) return;
+  LaneQueue::Taken& taken = state->taken;
+  taken.batch.clear();
+  taken.expired.clear();
+  taken.to_park.clear();
+  state->queue.take(FASTMQTT_MAX_BATCH, Clock::now(), taken);
+  const std::size_t count = taken.batch.size();
+  show(taken.batch);
 
+  state.unlock();
+  park(taken.to_park);
+  drop_expired(taken.expired);
+  if (count > 0 && instance_->takes_batches()) {
+    call(0, count);
+    settle(state, 0, count);
+  } else if (count > 0) {
+    hand_over_one_by_one(state);
+  }
+  state.relock();
+}
+
+// Makes what the handler is shown of them.
+void Worker::show(const std::vector<Delivery>& batch) {
   if (!views_ || views_.use_count() > 1) views_ = std::make_shared<Views>();
   views_->messages.clear();
   views_->properties.clear();
   view_list_.clear();
-  for (const Delivery& delivery : state->batch) {
+  for (const Delivery& delivery : batch) {
     fastmqtt_message& view = views_->messages.emplace_back(delivery.message->view());
     mark(*delivery.message, view);
     view.id = delivery.id;
     view.attempt = delivery.attempt;
   }
   for (const fastmqtt_message& view : views_->messages) view_list_.push_back(&view);
-  results_.resize(count);
-  tried_.assign(count, false);
+  results_.resize(batch.size());
+  tried_.assign(batch.size(), false);
+}
 
-  state.unlock();
-  if (instance_->takes_batches()) {
-    call(0, count);
-    settle_and_log(state, 0, count);
-  } else {
-    hand_over_one_by_one(state);
-  }
-  state.relock();
+void Worker::drop_expired(std::vector<Delivery>& expired) {
+  if (expired.empty()) return;
+  Changes changes;
+  for (const Delivery& delivery : expired)
+    if (delivery.stored) changes.list.emplace_back(Done{delivery.message->id(), shared_.key});
+  if (!changes.list.empty()) shared_.spool->write(std::move(changes));
+  expired_ += expired.size();
+  if (unreported_expired_.fetch_add(expired.size()) == 0) shared_.attention();
+  expired.clear();
 }
 
 // With the identifiers of the handler's own subscriptions that the message matches, whatever was
@@ -222,7 +363,8 @@ void Worker::mark(const Message& message, fastmqtt_message& view) {
   view.property_count = kept.size();
 }
 
-// Once a message does not settle, the later ones of its topic in this batch are left untried.
+// Once a message does not settle, the later ones of its topic in this batch are left untried; once
+// the handler is suspended, all of them are.
 void Worker::hand_over_one_by_one(LockedState& state) {
   const std::size_t count = view_list_.size();
   std::vector<std::string_view> held_topics;
@@ -230,19 +372,23 @@ void Worker::hand_over_one_by_one(LockedState& state) {
     return std::string_view(views_->messages[i].topic.data, views_->messages[i].topic.size);
   };
   std::size_t settled = 0;
+  bool going = true;
   TimePoint last_settled = Clock::now();
-  for (std::size_t i = 0; i < count && !abandoned_; ++i) {
+  for (std::size_t i = 0; i < count && going && !abandoned_; ++i) {
     if (!held_topics.empty() && std::ranges::find(held_topics, topic_of(i)) != held_topics.end())
       continue;
     const TimePoint returned = call(i, 1);
-    if (results_[i] != FASTMQTT_OK && results_[i] != FASTMQTT_REJECT)
-      held_topics.push_back(topic_of(i));
-    if (returned - last_settled < kSettleEvery) continue;
-    settle_and_log(state, settled, i + 1);
+    const bool failed = results_[i] != FASTMQTT_OK && results_[i] != FASTMQTT_REJECT &&
+                        results_[i] != FASTMQTT_PENDING;
+    if (failed || results_[i] == FASTMQTT_PENDING) held_topics.push_back(topic_of(i));
+    // What it has published is to be written together with this answer, not with many.
+    if (!failed && published_.empty() && returned - last_settled < kSettleEvery) continue;
+    settle(state, settled, i + 1);
     settled = i + 1;
     last_settled = Clock::now();
+    if (failed) going = !suspended();
   }
-  settle_and_log(state, settled, count);
+  settle(state, settled, count);
 }
 
 // Without the lock: the handler's own time.  When it returned.
@@ -252,7 +398,9 @@ TimePoint Worker::call(std::size_t first, std::size_t count) {
     views_->messages[i].deadline_ns = to_ns(began + config_.timeout);
   handling_ = first;
   call_began_ = began;
+  in_turn_ = std::this_thread::get_id();
   instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
+  in_turn_ = std::thread::id();
   call_began_ = TimePoint();
   const TimePoint returned = Clock::now();
   if (returned - began > config_.timeout) log_slow(first, returned - began);
@@ -274,66 +422,96 @@ void Worker::log_slow(std::size_t first, Clock::duration took) const {
 }
 
 // Comes and goes without the lock.
-void Worker::settle_and_log(LockedState& state, std::size_t first, std::size_t last) {
+void Worker::settle(LockedState& state, std::size_t first, std::size_t last) {
+  if (first == last && published_.empty()) return;
+  Outcome outcome;
+  shared_.outbox.publish_with(outcome.changes, shared_.sender, std::exchange(published_, {}));
   state.relock();
-  const Reports reports = settle(state, first, last);
+  outcome.was_suspended = state->queue.suspended();
+  for (std::size_t i = first; i < last; ++i) settle_one(state, i, outcome);
+  outcome.is_suspended = state->queue.suspended();
   state.unlock();
-  log(reports);
+  finish(std::move(outcome));
 }
 
-Worker::Reports Worker::settle(LockedState& state, std::size_t first, std::size_t last) {
-  Reports reports;
+void Worker::settle_one(LockedState& state, std::size_t i, Outcome& outcome) {
+  Delivery delivery = std::move(state->taken.batch[i]);
+  if (!tried_[i]) return state->queue.give_back(std::move(delivery));
   const TimePoint now = Clock::now();
-  for (std::size_t i = first; i < last; ++i) {
-    Delivery delivery = std::move(state->batch[i]);
-    if (!tried_[i]) {
-      state->queue.give_back(std::move(delivery));
-      continue;
-    }
-    if (results_[i] == FASTMQTT_OK) {
-      shared_.settled(*delivery.message);
-      state->queue.settle(std::move(delivery), FASTMQTT_OK, now);
-      ++ok_;
-      continue;
-    }
-    if (results_[i] < FASTMQTT_OK || results_[i] > FASTMQTT_PENDING)
-      reports.push_back({delivery, results_[i], {Settled::Kind::pending, {}, kNoAnswer}});
-    if (results_[i] == FASTMQTT_PENDING) {
-      delivery.deadline = TimePoint(std::chrono::nanoseconds(views_->messages[i].deadline_ns));
-      delivery.view = views_;
-    }
-    const Settled settled = state->queue.settle(delivery, results_[i], now);
-    if (settled.kind != Settled::Kind::pending)
-      note(std::move(delivery), results_[i], settled, reports);
+  const fastmqtt_result result = results_[i];
+  if (result < FASTMQTT_OK || result > FASTMQTT_PENDING)
+    outcome.reports.push_back({delivery, result, {Settled::Kind::pending, {}, kNoAnswer}});
+  if (result == FASTMQTT_PENDING) {
+    delivery.deadline = TimePoint(std::chrono::nanoseconds(views_->messages[i].deadline_ns));
+    delivery.view = views_;
   }
-  return reports;
+  const Settled settled = state->queue.settle(delivery, result, now);
+  if (settled.kind != Settled::Kind::pending)
+    note(std::move(delivery), result, settled, outcome);
 }
 
-// Counts an answer, under the lock; what the operator should hear of is logged later, without it.
+// Counts an answer, under the lock; what is to be written and logged is, later, without it.
 void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& settled,
-                  Reports& reports) {
+                  Outcome& outcome) {
+  const std::uint64_t message = delivery.message->id();
+  std::vector<Change>& changes = outcome.changes.list;
   switch (settled.kind) {
     case Settled::Kind::pending: return;
-    case Settled::Kind::done: ++ok_; break;
-    case Settled::Kind::retry: ++retry_; break;
+    case Settled::Kind::done:
+      ++ok_;
+      if (delivery.stored) changes.emplace_back(Done{message, shared_.key});
+      return;
+    case Settled::Kind::retry:
+      ++retry_;
+      if (delivery.stored)
+        changes.emplace_back(
+            RetryAt{message, shared_.key, delivery.attempt, delivery.failures,
+                    realtime_ns() + std::chrono::nanoseconds(settled.pause).count()});
+      break;
     case Settled::Kind::dead:
       ++dead_;
       shared_.attention();
       ++(result == FASTMQTT_REJECT ? reject_ : retry_);
+      if (shared_.spool)
+        changes.emplace_back(Dead{delivery.message, shared_.key, delivery.attempt, settled.reason,
+                                  delivery.stored});
       break;
   }
-  if (settled.kind != Settled::Kind::retry) shared_.settled(*delivery.message);
-  reports.push_back({std::move(delivery), result, settled});
+  outcome.reports.push_back({std::move(delivery), result, settled});
 }
 
-void Worker::log(const Reports& reports) const {
+void Worker::finish(Outcome outcome) {
+  if (!outcome.changes.list.empty() && shared_.spool)
+    shared_.spool->write(std::move(outcome.changes));
+  log(outcome.reports);
+  log_suspension(outcome);
+}
+
+void Worker::log_suspension(const Outcome& outcome) const {
+  if (outcome.was_suspended == outcome.is_suspended) return;
+  shared_.attention();
+  if (outcome.is_suspended)
+    log::write(log::Level::error,
+               fmt::format("{}: suspended: it fails again and again; one message is tried at each "
+                           "pause until one succeeds",
+                           config_.name),
+               {{"MESSAGE_ID", event::kHandlerSuspended},
+                {"MQTT_HANDLER", config_.name},
+                {"MQTT_PLUGIN", shared_.library.name}});
+  else
+    log::write(log::Level::info, fmt::format("{}: works again: going on", config_.name),
+               {{"MESSAGE_ID", event::kHandlerResumed},
+                {"MQTT_HANDLER", config_.name},
+                {"MQTT_PLUGIN", shared_.library.name}});
+}
+
+void Worker::log(const std::vector<Report>& reports) const {
   for (const auto& [delivery, result, settled] : reports) {
     const std::string_view topic = delivery.message->topic();
     log::Level level = log::Level::debug;
     std::string text;
-    if (settled.kind == Settled::Kind::done) {
-      continue;
-    } else if (settled.reason == kNoAnswer) {
+    const bool dead = settled.kind == Settled::Kind::dead;
+    if (settled.reason == kNoAnswer) {
       level = log::Level::error;
       text = fmt::format("{}: answered {}, {}, taken as retry", config_.name, result, kNoAnswer);
     } else if (settled.kind == Settled::Kind::retry) {
@@ -346,13 +524,16 @@ void Worker::log(const Reports& reports) const {
       text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", config_.name,
                          log::shown_topic(topic), settled.reason, delivery.attempt);
     }
-    log::write(level, text,
-               {{"MQTT_HANDLER", config_.name},
-                {"MQTT_PLUGIN", shared_.library.name},
-                {"MQTT_TOPIC", topic},
-                {"MQTT_QOS", std::to_string(delivery.message->qos())},
-                {"MQTT_RESULT", result_name(result, settled)},
-                {"MQTT_ATTEMPT", std::to_string(delivery.attempt)}});
+    const std::string qos = std::to_string(delivery.message->qos());
+    const std::string attempt = std::to_string(delivery.attempt);
+    std::vector<log::Field> fields{{"MQTT_HANDLER", config_.name},
+                                   {"MQTT_PLUGIN", shared_.library.name},
+                                   {"MQTT_TOPIC", topic},
+                                   {"MQTT_QOS", qos},
+                                   {"MQTT_RESULT", result_name(result, settled)},
+                                   {"MQTT_ATTEMPT", attempt}};
+    if (dead) fields.push_back({"MESSAGE_ID", event::kDeadLetter});
+    log::write(level, text, fields);
   }
 }
 

@@ -1,7 +1,8 @@
-// One instance of a handler at work: its queue and the one thread that calls it.
+// One instance of a handler at work: its queue, what of it is still in the spool, and the one thread
+// that calls it.
 //
-// push() comes from the thread that receives and never waits for the handler; the handler's
-// requests come from any thread; everything else from the main thread.
+// push() and its like come from the thread that receives and never wait for the handler; the
+// handler's requests come from any thread; everything else from the main thread.
 #pragma once
 
 #include <atomic>
@@ -20,6 +21,7 @@
 #include "daemon/delivery/outbox.hpp"
 #include "daemon/plugin/handler_instance.hpp"
 #include "daemon/plugin/handler_library.hpp"
+#include "daemon/spool/spool.hpp"
 
 namespace fastmqttd {
 
@@ -31,7 +33,8 @@ class Worker : private HandlerRequests {
     std::uint64_t retry = 0;
     std::uint64_t reject = 0;
     std::uint64_t dead = 0;     // given up: rejected, retries used up, too old
-    std::uint64_t dropped = 0;  // QoS 0, queue full
+    std::uint64_t dropped = 0;  // not stored, queue full
+    std::uint64_t expired = 0;  // before they could be delivered
   };
   // A call into the handler that takes longer than its timeout.
   struct Stuck {
@@ -43,12 +46,12 @@ class Worker : private HandlerRequests {
   struct Shared {
     const HandlerConfig& config;
     const HandlerLibrary& library;
-    std::shared_ptr<QueueRoom> room;
     Outbox& outbox;
     Outbox::SenderPtr sender;
-    bool drops_any = false;  // whatever its QoS, what finds no room; else only QoS 0
-    // Called, from any thread, when the handler is done with a message, or it was given up.
-    std::function<void(const Message&)> settled;
+    Spool* spool = nullptr;  // without one nothing is stored
+    HandlerKey key = 0;      // of the handler there
+    // Whether that worker gets a topic; empty when there is only one.
+    std::function<bool(int place, std::string_view topic)> is_for;
     // Called, from any thread, when main should have a look: messages were dropped or given up, or
     // the worker has finished after close().
     std::function<void()> attention;
@@ -61,10 +64,16 @@ class Worker : private HandlerRequests {
   ~Worker() override;
 
   void start();
-  // One of an earlier run, before start().
-  void restore(const MessagePtr& message);
-  // False when a message of QoS 1 or 2 finds no room.
-  bool push(const MessagePtr& message);
+  // Before start(): something of an earlier run is in the spool.
+  void restore() { state_.lock()->queue.read_from_beginning(); }
+  // Whether a message can come in now, without anything being dropped or left in the spool.
+  bool takes(const Message& message) { return state_.lock()->queue.takes(message); }
+  // `stored`: in the spool; else one that finds no room is dropped, or another for it.
+  void push(const MessagePtr& message, bool stored);
+  // The message with that id is in the spool.
+  void leave(std::uint64_t id);
+  // One was lost for want of room before it could be pushed.
+  void drop();
 
   // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
@@ -73,15 +82,20 @@ class Worker : private HandlerRequests {
   bool finished() const { return finished_; }
   std::optional<Stuck> stuck(TimePoint now);
   Counts counts() const;
+  // What is in memory only, and not done.
+  std::size_t unstored() { return state_.lock()->queue.unstored(); }
+  std::size_t retrying() { return state_.lock()->queue.retrying(); }
+  bool suspended() { return state_.lock()->queue.suspended(); }
   std::map<std::string, std::uint64_t> handler_counters() const { return instance_->counters(); }
   // The drops since the last call.
   std::uint64_t take_unreported_drops() { return unreported_drops_.exchange(0); }
+  std::uint64_t take_unreported_expired() { return unreported_expired_.exchange(0); }
 
  private:
   struct State {
-    explicit State(const Shared& shared);
+    State(const Shared& shared);
     LaneQueue queue;
-    std::vector<Delivery> batch;  // what the worker is busy with; changed under the lock only
+    LaneQueue::Taken taken;  // its batch is what the worker is busy with
     std::optional<TimePoint> alarm;
     bool closing = false;
   };
@@ -97,22 +111,40 @@ class Worker : private HandlerRequests {
     fastmqtt_result result;
     Settled settled;
   };
-  using Reports = std::vector<Report>;
+  // What came of some answers, to be written and logged without the lock.
+  struct Outcome {
+    Changes changes;
+    std::vector<Report> reports;
+    bool was_suspended = false;
+    bool is_suspended = false;
+  };
 
   void run();
   bool wait_for_work(LockedState& state);
+  bool expire_pending(LockedState& state);
+  bool read_more(LockedState& state);
+  void read_page(LockedState& state, const LaneQueue::PageWanted& wanted);
+  void bring_parked(LockedState& state, const std::string& topic, std::size_t count);
+  void cannot_read(const std::exception& error);
+  Delivery delivery_of(Backlog::Waiting waiting) const;
+  void park(const LaneQueue::ToPark& to_park);
   void ring_alarm(LockedState& state);
   void hand_over(LockedState& state);
+  void show(const std::vector<Delivery>& batch);
+  void drop_expired(std::vector<Delivery>& expired);
   void hand_over_one_by_one(LockedState& state);
   TimePoint call(std::size_t first, std::size_t count);
   void log_slow(std::size_t first, Clock::duration took) const;
-  void settle_and_log(LockedState& state, std::size_t first, std::size_t last);
-  Reports settle(LockedState& state, std::size_t first, std::size_t last);
-  void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Reports& reports);
-  void log(const Reports& reports) const;
+  void settle(LockedState& state, std::size_t first, std::size_t last);
+  void settle_one(LockedState& state, std::size_t i, Outcome& outcome);
+  void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Outcome& outcome);
+  void finish(Outcome outcome);
+  void log_suspension(const Outcome& outcome) const;
+  void log(const std::vector<Report>& reports) const;
 
   const Shared shared_;
   const HandlerConfig& config_;
+  const int place_;
   const std::string thread_name_;
   std::vector<const SubscriptionConfig*> marking_;  // those with a subscription identifier
   std::condition_variable changed_;
@@ -129,12 +161,21 @@ class Worker : private HandlerRequests {
   std::vector<const fastmqtt_message*> view_list_;  // the worker's own
   std::vector<fastmqtt_result> results_;            // the worker's own
   std::vector<bool> tried_;  // of the batch, handed to the handler; the worker's own
+  // What the handler has published in the call at hand, or since the last answers were settled; the
+  // worker's own.
+  std::vector<MessagePtr> published_;
+  std::atomic<std::thread::id> in_turn_{};  // the thread that is in a call with messages
+  // Of what is in the spool; the worker's own, made when they are needed.
+  std::unique_ptr<Backlog> backlog_;
+  std::unique_ptr<Parked> parked_;
+  TimePoint read_again_{};  // after a failure
+  bool read_failed_ = false;
   std::atomic<TimePoint> call_began_{TimePoint()};  // the epoch while no call is running
   std::atomic<std::size_t> handling_{0};            // the first of the batch in that call
   std::atomic<bool> abandoned_{false};
   std::atomic<bool> finished_{false};
-  std::atomic<std::uint64_t> ok_{0}, retry_{0}, reject_{0}, dead_{0}, dropped_{0};
-  std::atomic<std::uint64_t> unreported_drops_{0};
+  std::atomic<std::uint64_t> ok_{0}, retry_{0}, reject_{0}, dead_{0}, dropped_{0}, expired_{0};
+  std::atomic<std::uint64_t> unreported_drops_{0}, unreported_expired_{0};
   std::thread worker_;
 };
 

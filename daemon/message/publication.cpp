@@ -74,6 +74,7 @@ MessagePtr copy_publication(const fastmqtt_message& message) {
                      .payload = text_of(message.payload),
                      .qos = message.qos,
                      .retain = message.retain != 0,
+                     .received_ns = realtime_ns(),
                      .properties = std::span(message.properties, message.property_count)});
 }
 

@@ -122,14 +122,12 @@ void Supervisor::give_up() {
   session_.stop();
   dispatcher_.abandon();
   for (const auto& lane : dispatcher_.lanes())
-    if (const std::size_t left = lane->waiting(); left > 0)
-      log::write(
-          log::Level::error,
-          fmt::format("{}: {} messages were not handled within the shutdown timeout of {}: {}",
-                      lane->name(), left, format_duration(shutdown_timeout_),
-                      dispatcher_.stores() ? "those of QoS 1 and 2 are kept for the next start"
-                                           : "they are lost"),
-          {{"MQTT_HANDLER", lane->name()}});
+    if (const std::size_t left = lane->unstored(); left > 0)
+      log::write(log::Level::error,
+                 fmt::format("{}: {} messages that are in memory only were not handled within the "
+                             "shutdown timeout of {}: they are lost",
+                             lane->name(), left, format_duration(shutdown_timeout_)),
+                 {{"MQTT_HANDLER", lane->name()}});
   // Lanes between two calls end in no time; one that hangs in a call never does.
   loop_.once_after(200ms, [this] { loop_.finish(exit_status_); });
 }
@@ -164,6 +162,15 @@ void Supervisor::report_losses() {
     if (drops == 0) continue;
     log::write(log::Level::warning,
                fmt::format("{}: {} messages dropped: its queue is full", lane->name(), drops),
+               {{"MQTT_HANDLER", lane->name()}});
+    report_timer_ = true;
+  }
+  for (const auto& lane : dispatcher_.lanes()) {
+    const std::uint64_t expired = lane->take_unreported_expired();
+    if (expired == 0) continue;
+    log::write(log::Level::warning,
+               fmt::format("{}: {} messages expired while they waited, and were not delivered",
+                           lane->name(), expired),
                {{"MQTT_HANDLER", lane->name()}});
     report_timer_ = true;
   }

@@ -147,7 +147,13 @@ Client::Client(const MqttConfig& config, MqttVersion version, const std::string&
       // The address is given at each attempt.
       paho_("tcp://unset:1883", client_id,
             mqtt::create_options(version == MqttVersion::v5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1),
-            (store.new_client([this](std::string_view packet) { return take_packet(packet); }),
+            (store.new_client(version == MqttVersion::v5,
+                              {.take =
+                                   [this](std::string_view packet, const PacketRecord& record,
+                                          bool& stored) {
+                                     return take_packet(packet, record, stored);
+                                   },
+                               .refuse = [this] { refuse(); }}),
              &store)) {
   paho_.set_message_callback(
       [this](const mqtt::const_message_ptr& message) { on_message(*message); });
@@ -476,11 +482,18 @@ bool Client::settled_connection() { return paho_.is_connected(); }
 void Client::on_message(const mqtt::message& message) noexcept {
   const bool qos2 = message.get_qos() == 2;
   if (qos2 && !mqtt5()) return;  // taken already, see PacketStore
-  const bool taken = take(parts_of(message));
-  if (qos2) store_.settle(taken);
+  bool stored = false;
+  if (!qos2) {
+    take(parts_of(message), nullptr, stored);
+    return;
+  }
+  const PacketRecord record = store_.undecided();
+  const bool taken = take(parts_of(message), &record, stored);
+  store_.settle(taken, stored);
 }
 
-bool Client::take_packet(std::string_view packet) noexcept {
+bool Client::take_packet(std::string_view packet, const PacketRecord& record,
+                         bool& stored) noexcept {
   const std::optional<PublishPacket> publish = parse_publish(packet);
   if (!publish) {
     log::error("cannot read a PUBLISH packet: not acknowledging it");
@@ -491,18 +504,16 @@ bool Client::take_packet(std::string_view packet) noexcept {
                .payload = publish->payload,
                .qos = publish->qos,
                .retain = publish->retain,
-               .dup = publish->dup});
+               .dup = publish->dup},
+              &record, stored);
 }
 
-bool Client::take(const Message::Parts& parts) noexcept {
+bool Client::take(const Message::Parts& parts, const PacketRecord* record, bool& stored) noexcept {
   // What is still in the socket after a refusal comes again, in order, behind the refused one.
   if (refused_ && parts.qos > 0) return false;
   bool taken = false;
   try {
-    Message::Parts whole = parts;
-    whole.received_ns = realtime_ns();
-    whole.id = next_message_id();
-    taken = callbacks_.message(std::make_shared<Message>(whole));
+    taken = callbacks_.message(parts, record, stored);
   } catch (const std::exception& e) {  // out of memory, at best
     log::error("cannot take a message: {}: not acknowledging it", e.what());
   }

@@ -51,8 +51,9 @@ struct ConnectFailure {
 class Client {
  public:
   struct Callbacks {
-    // Whether the message is taken.  When not, the connection ends without acknowledging it.
-    std::function<bool(const MessagePtr&)> message;
+    // Whether the message is taken, and if so, whether it was stored, and the record with it.  When
+    // it is not taken, the connection ends without acknowledging it.
+    std::function<bool(const Message::Parts&, const PacketRecord*, bool& stored)> message;
     // The broker answered the subscription at that place of the plan: the QoS it grants, -1 when it
     // refuses it.
     std::function<void(std::uint32_t place, int qos)> subscribed;
@@ -169,8 +170,8 @@ class Client {
                             const Login& login) const;
   void on_message(const mqtt::message& message) noexcept;
   // Hands a message on; when it is not taken, refuses it.  Of QoS 1 and 2 none is taken after that.
-  bool take(const Message::Parts& parts) noexcept;
-  bool take_packet(std::string_view packet) noexcept;
+  bool take(const Message::Parts& parts, const PacketRecord* record, bool& stored) noexcept;
+  bool take_packet(std::string_view packet, const PacketRecord& record, bool& stored) noexcept;
   Message::Parts parts_of(const mqtt::message& message);
   void refuse() noexcept;
   std::vector<OwnSocket> new_sockets() const;

@@ -2,24 +2,45 @@
 
 #include <cstdlib>
 
+#include "daemon/base/log.hpp"
+
 namespace fastmqttd {
 namespace {
 
-constexpr char kDup = 8;  // in the first byte of a PUBLISH (MQTT 3.1.1 section 3.3.1.1)
+// In the first byte of a PUBLISH (MQTT 3.1.1 section 3.3.1).
+constexpr char kDup = 8;
+constexpr char kQos2 = 4;
 
 bool received(const std::string& key) { return key.starts_with("r-") || key.starts_with("r5-"); }
 bool sent_publish(const std::string& key) {
   return key.starts_with("s-") || key.starts_with("s5-");
 }
-bool sent(const std::string& key) {
-  return sent_publish(key) || key.starts_with("sc-") || key.starts_with("sc5-");
+bool sent_pubrel(const std::string& key) {
+  return key.starts_with("sc-") || key.starts_with("sc5-");
 }
+bool sent(const std::string& key) { return sent_publish(key) || sent_pubrel(key); }
+bool of_mqtt5(const std::string& key) { return key.find("5-") != std::string::npos; }
 int packet_id(const std::string& key) { return std::atoi(key.c_str() + key.find('-') + 1); }
+bool has(const std::string& packet, char flag) {
+  return !packet.empty() && (packet.front() & flag) != 0;
+}
 
 }  // namespace
 
-void PacketStore::new_client(Take take) {
-  take_ = std::move(take);
+void PacketStore::at(const std::string& session) {
+  if (session == session_) return;
+  erase_if([](const std::string& key) { return sent(key); });
+  session_ = session;
+  auto state = state_.lock();
+  *state = {};
+  if (!spool_) return;
+  for (auto& [key, packet] : spool_->packets(session_))
+    state->records[key] = {std::move(packet), true};
+}
+
+void PacketStore::new_client(bool mqtt5, Receiver receiver) {
+  receiver_ = std::move(receiver);
+  mqtt5_ = mqtt5;
   auto state = state_.lock();
   state->undecided = {};
   // What the old client had not begun to send is not the new one's to know.
@@ -27,57 +48,132 @@ void PacketStore::new_client(Take take) {
                 [](const auto& record) { return !received(record.first) && !sent(record.first); });
 }
 
-bool PacketStore::has_sent(int packet_id) const {
-  const std::string id = std::to_string(packet_id);
+std::map<int, std::string> PacketStore::sent_qos2(bool mqtt5) const {
+  std::map<int, std::string> packets;
   auto state = state_.lock();
-  return state->records.contains("s-" + id) || state->records.contains("s5-" + id);
+  for (const auto& [key, record] : state->records)
+    if (sent_publish(key) && of_mqtt5(key) == mqtt5 && has(record.packet, kQos2))
+      packets[packet_id(key)] = record.packet;
+  return packets;
 }
 
-void PacketStore::settle(bool taken) {
+template <class Which>
+void PacketStore::erase_if(Which which) {
+  std::vector<std::string> stored;
+  {
+    auto state = state_.lock();
+    std::erase_if(state->records, [&](const auto& record) {
+      if (!which(record.first)) return false;
+      if (record.second.stored) stored.push_back(record.first);
+      return true;
+    });
+  }
+  for (const std::string& key : stored) spool_->forget_packet(session_, key);
+}
+
+void PacketStore::forget_sent(bool mqtt5, int id) {
+  erase_if([&](const std::string& key) {
+    return sent(key) && of_mqtt5(key) == mqtt5 && packet_id(key) == id;
+  });
+}
+
+void PacketStore::forget_sent(bool mqtt5) {
+  erase_if([&](const std::string& key) { return sent(key) && of_mqtt5(key) == mqtt5; });
+}
+
+void PacketStore::keep_only(bool mqtt5) {
+  erase_if([&](const std::string& key) { return of_mqtt5(key) != mqtt5; });
+}
+
+bool PacketStore::has_sent(int id) const {
+  const std::string text = std::to_string(id);
   auto state = state_.lock();
-  if (taken && !state->undecided.first.empty()) state->records.insert(std::move(state->undecided));
+  return state->records.contains((mqtt5_ ? "s5-" : "s-") + text);
+}
+
+PacketRecord PacketStore::undecided() const {
+  auto state = state_.lock();
+  return {session_, state->undecided.first, state->undecided.second};
+}
+
+void PacketStore::settle(bool taken, bool stored) {
+  auto state = state_.lock();
+  if (taken && !state->undecided.first.empty())
+    state->records[state->undecided.first] = {std::move(state->undecided.second), stored};
   state->undecided = {};
 }
 
-void PacketStore::clear() { *state_.lock() = {}; }
+void PacketStore::clear() {
+  erase_if([](const std::string&) { return true; });
+}
 
 mqtt::string_collection PacketStore::keys() const {
   mqtt::string_collection keys;
   auto state = state_.lock();
-  for (const auto& [key, packet] : state->records) keys.push_back(key);
+  for (const auto& [key, record] : state->records)
+    if (of_mqtt5(key) == mqtt5_) keys.push_back(key);
   return keys;
 }
 
 void PacketStore::put(const std::string& key, const std::vector<mqtt::string_view>& parts) {
-  const bool before_mqtt5 = key.starts_with("r-");
   std::string packet;
   for (const auto& part : parts) packet.append(part.data(), part.size());
-  // Without the DUP flag the identifier is a new message's: of a session that the broker has lost
-  // the record is still here.
-  const bool repeated = !packet.empty() && (packet.front() & kDup) != 0;
-  if (before_mqtt5 && repeated && contains_key(key)) return;
-  if (before_mqtt5 && !take_(packet)) return;
-  auto state = state_.lock();
-  if (key.starts_with("r5-"))
-    state->undecided = {key, std::move(packet)};
-  else
-    state->records[key] = std::move(packet);
+  if (received(key)) return put_received(key, std::move(packet));
+  const bool stored = store(key, packet);
+  state_.lock()->records[key] = {std::move(packet), stored};
+}
+
+// Without the DUP flag the identifier is a new message's, although a record is still here: the
+// broker has begun another session, or we ended before the record was taken out.
+void PacketStore::put_received(const std::string& key, std::string packet) {
+  const bool repeated = has(packet, kDup);
+  if (!of_mqtt5(key)) {
+    if (repeated && contains_key(key)) return;
+    bool stored = false;
+    if (!receiver_.take(packet, {session_, key, packet}, stored)) return;
+    state_.lock()->records[key] = {std::move(packet), stored};
+    return;
+  }
+  if (!repeated && contains_key(key)) {
+    // Paho would take it for a repetition, and acknowledge it.
+    log::info("a packet identifier of QoS 2 is in use again: connecting anew to take its message");
+    remove(key);
+    receiver_.refuse();
+    return;
+  }
+  state_.lock()->undecided = {key, std::move(packet)};
+}
+
+// Of sent ones those of QoS 2 outlive the process.
+bool PacketStore::store(const std::string& key, const std::string& packet) {
+  const bool lasting = sent_pubrel(key) || (sent_publish(key) && has(packet, kQos2));
+  if (!spool_ || !lasting) return false;
+  {
+    auto state = state_.lock();
+    const auto known = state->records.find(key);
+    if (known != state->records.end() && known->second.stored) return true;  // sent again
+  }
+  return spool_->keep_packet({session_, key, packet});
 }
 
 void PacketStore::remove(const std::string& key) {
-  bool gone = false;
+  bool gone = false, stored = false;
   {
     auto state = state_.lock();
-    gone = state->records.erase(key) > 0 && sent_publish(key);
+    if (const auto record = state->records.extract(key); !record.empty()) {
+      gone = sent_publish(key);
+      stored = record.mapped().stored;
+    }
     if (state->undecided.first == key) state->undecided = {};
   }
+  if (stored) spool_->forget_packet(session_, key);
   if (gone) sent_gone_(packet_id(key));
 }
 
 std::string PacketStore::get(const std::string& key) const {
   auto state = state_.lock();
   const auto record = state->records.find(key);
-  return record == state->records.end() ? std::string() : record->second;
+  return record == state->records.end() ? std::string() : record->second.packet;
 }
 
 }  // namespace fastmqttd

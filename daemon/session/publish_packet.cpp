@@ -23,7 +23,7 @@ class Reader {
     rest_.remove_prefix(count);
     return front;
   }
-  // The "remaining length", section 2.2.3: seven bits a byte, four bytes at most.
+  // A "variable byte integer": seven bits a byte, four bytes at most.
   std::size_t length() {
     std::size_t length = 0;
     for (unsigned shift = 0; shift < 28; shift += 7) {
@@ -44,7 +44,7 @@ class Reader {
 
 }  // namespace
 
-std::optional<PublishPacket> parse_publish(std::string_view packet) {
+std::optional<PublishPacket> parse_publish(std::string_view packet, bool mqtt5) {
   Reader reader(packet);
   const unsigned header = reader.byte();
   const std::size_t length = reader.length();
@@ -57,6 +57,7 @@ std::optional<PublishPacket> parse_publish(std::string_view packet) {
   const unsigned high = reader.byte();
   publish.topic = reader.take(high << 8 | reader.byte());
   if (publish.qos > 0) reader.take(2);  // the packet identifier
+  if (mqtt5) reader.take(reader.length());  // the properties
   publish.payload = reader.rest();
   if (!reader.good() || publish.qos > 2) return std::nullopt;
   return publish;

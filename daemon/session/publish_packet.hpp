@@ -1,4 +1,4 @@
-// A PUBLISH packet as it came over the wire before MQTT 5 (MQTT 3.1.1 section 3.3).
+// A PUBLISH packet as it is on the wire (MQTT 3.1.1 and 5.0, section 3.3), but for properties.
 #pragma once
 
 #include <optional>
@@ -16,6 +16,6 @@ struct PublishPacket {
 };
 
 // Nothing when `packet` is no whole PUBLISH.
-std::optional<PublishPacket> parse_publish(std::string_view packet);
+std::optional<PublishPacket> parse_publish(std::string_view packet, bool mqtt5 = false);
 
 }  // namespace fastmqttd

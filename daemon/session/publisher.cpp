@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/fault_point.hpp"
+#include "daemon/session/publish_packet.hpp"
 #include "daemon/session/reason.hpp"
 
 namespace fastmqttd {
@@ -40,6 +42,7 @@ void Publisher::send(Client& client) {
     if (at == state->packet_ids.end()) continue;
     if (packet_id) {
       at->second = *packet_id;
+      fault_point("publish.sent");
       continue;
     }
     state->packet_ids.erase(at);
@@ -116,6 +119,19 @@ void Publisher::disinherit() {
   for (const auto& [packet_id, number] : std::exchange(state_.lock()->inherited, {}))
     numbers.push_back(number);
   give_back(numbers);
+}
+
+void Publisher::adopt(PacketStore& store, bool mqtt5) {
+  for (const auto& [packet_id, packet] : store.sent_qos2(mqtt5)) {
+    if (state_.lock()->inherited.contains(packet_id)) continue;
+    const auto publish = parse_publish(packet, mqtt5);
+    const auto number =
+        publish ? outbox_.take_equal(publish->topic, publish->payload, publish->qos) : std::nullopt;
+    if (number)
+      state_.lock()->inherited[packet_id] = *number;
+    else
+      store.forget_sent(mqtt5, packet_id);
+  }
 }
 
 void Publisher::give_back(const std::vector<std::uint64_t>& numbers) {

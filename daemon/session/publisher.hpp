@@ -44,6 +44,9 @@ class Publisher {
   void connected(bool session_present);
   // What is inherited goes back to the outbox: the next client cannot have it.
   void disinherit();
+  // Before a client is made: what a run before has left under way is inherited too.  A packet that
+  // no message of the outbox belongs to is taken out of the store.
+  void adopt(PacketStore& store, bool mqtt5);
   // Around the end of a client: failures in between say nothing about the messages.
   void client_ends();
   void client_ended(const PacketStore& store);

@@ -43,7 +43,7 @@ constexpr auto kGoodbye = 1s;
 class Session::Owner {
  public:
   Owner(const MqttConfig& config, std::string client_id,
-        const std::filesystem::path& state_directory, Dispatcher& dispatcher,
+        const std::filesystem::path& state_directory, Spool& spool, Dispatcher& dispatcher,
         std::function<void()> attention)
       : config_(config),
         client_id_(std::move(client_id)),
@@ -55,7 +55,8 @@ class Session::Owner {
         subscriber_(
             dispatcher.plan(), kept_,
             [&dispatcher](std::uint32_t place, int qos) { dispatcher.set_granted(place, qos); }),
-        publisher_(dispatcher.outbox(), [this] { more_to_send(); }) {
+        publisher_(dispatcher.outbox(), [this] { more_to_send(); }),
+        store_(&spool, [this](int packet_id) { publisher_.record_gone(packet_id); }) {
     dispatcher_.outbox().on_more([this] { more_to_send(); });
     state_.lock()->shown.broker = name_of(config.host.front());
   }
@@ -276,6 +277,7 @@ class Session::Owner {
       return std::nullopt;
     }
     kept_.at(broker_);
+    be_at_session();
     if (subscribed_at_ != broker_) subscriber_.expect();
     make_client();
     state_.lock()->lost.reset();
@@ -341,6 +343,7 @@ class Session::Owner {
                                                        : ", new session"),
                {{"MESSAGE_ID", event::kConnected}, {"MQTT_BROKER", broker_}});
     look_at_session(connected);
+    store_.keep_only(client_->version() == MqttVersion::v5);
     publisher_.connected(connected.session_present);
     // A session that was there when this process last subscribed still has its subscriptions.
     if (subscribed_at_ != broker_ || !connected.session_present) {
@@ -437,15 +440,21 @@ class Session::Owner {
 
   void wait_until_drained() {
     const std::string why = dispatcher_.why_refused();
-    log::warning("{}: not taking messages until there is room again; the broker {}", why,
-                 config_.clean_session ? "drops them, since mqtt.clean_session is true"
-                                       : "keeps those of QoS 1 and 2");
+    if (why.empty()) return end_client();  // it has to come again for another reason
+    log::write(log::Level::error,
+               fmt::format("{}: not taking messages until there is room again; the broker {}", why,
+                           config_.clean_session ? "drops them, since mqtt.clean_session is true"
+                                                 : "keeps those of QoS 1 and 2"),
+               {{"MESSAGE_ID", event::kSpoolFull}});
     set_phase(Phase::refusing, why);
     end_client();
     while (keep_going() && !dispatcher_.has_drained()) {
       auto state = state_.lock();
       if (!state->stopping) state.wait_until(changed_, Clock::now() + kStep);
     }
+    if (!stopping())
+      log::write(log::Level::info, "messages can be stored again: connecting",
+                 {{"MESSAGE_ID", event::kSpoolRecovered}});
   }
 
   void pause(const std::string& why) {
@@ -469,22 +478,33 @@ class Session::Owner {
     publisher_.client_ended(store_);
   }
 
+  // What is under way belongs to the session at one broker.
+  void be_at_session() {
+    const std::string session = client_id_ + "@" + broker_;
+    if (store_.session() == session) return;
+    end_client();
+    publisher_.disinherit();
+    store_.at(session);
+  }
+
   // One of the version that is up.
   void make_client() {
     if (client_ && client_->version() == version_.next()) return;
+    end_client();
     if (version_.next() != made_for_) {
-      end_client();
       publisher_.disinherit();
-      store_.clear();  // a client of another version cannot read it
+      store_.forget_sent(made_for_ == MqttVersion::v5);  // the next client cannot read it
       subscribed_at_.clear();
       made_for_ = version_.next();
     }
+    const bool mqtt5 = version_.next() == MqttVersion::v5;
+    publisher_.adopt(store_, mqtt5);
     client_ = std::make_unique<Client>(
         config_, version_.next(), client_id_, store_,
         Client::Callbacks{
-            [this](const MessagePtr& message) {
+            [this](const Message::Parts& parts, const PacketRecord* record, bool& stored) {
               callback_began_ = Clock::now();
-              const bool accepted = dispatcher_.accept(message);
+              const bool accepted = dispatcher_.accept(parts, record, &stored);
               callback_began_ = TimePoint();
               return accepted;
             },
@@ -556,16 +576,16 @@ class Session::Owner {
   std::minstd_rand random_{std::random_device{}()};
   std::atomic<TimePoint> callback_began_{TimePoint()};  // of Paho's thread; the epoch: none runs
   Publisher publisher_;
-  PacketStore store_{[this](int packet_id) { publisher_.record_gone(packet_id); }};
+  PacketStore store_;
   std::unique_ptr<Client> client_;  // the owner's own
   std::thread thread_;
 };
 
 Session::Session(const MqttConfig& config, std::string client_id,
-                 const std::filesystem::path& state_directory, Dispatcher& dispatcher,
-                 std::function<void()> attention)
-    : owner_(std::make_unique<Owner>(config, std::move(client_id), state_directory, dispatcher,
-                                     std::move(attention))) {}
+                 const std::filesystem::path& state_directory, Spool& spool,
+                 Dispatcher& dispatcher, std::function<void()> attention)
+    : owner_(std::make_unique<Owner>(config, std::move(client_id), state_directory, spool,
+                                     dispatcher, std::move(attention))) {}
 Session::~Session() = default;
 void Session::start() { owner_->start(); }
 void Session::stop() { owner_->stop(); }

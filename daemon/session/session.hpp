@@ -22,7 +22,7 @@ struct SessionState {
     connecting,  // an attempt is being made
     connected,   // and subscribed
     waiting,     // for the next attempt
-    refusing,    // a handler's queue is full: away until it has drained
+    refusing,    // a message could not be stored: away until there is room again
     stopped,
   };
 
@@ -35,10 +35,10 @@ struct SessionState {
 
 class Session {
  public:
-  // `attention` is called, from any thread, whenever the state has changed.  The dispatcher must
-  // outlive the session.
+  // `attention` is called, from any thread, whenever the state has changed.  The dispatcher and
+  // the spool must outlive the session.
   Session(const MqttConfig& config, std::string client_id,
-          const std::filesystem::path& state_directory, Dispatcher& dispatcher,
+          const std::filesystem::path& state_directory, Spool& spool, Dispatcher& dispatcher,
           std::function<void()> attention);
   ~Session();  // stops, and waits for it
   Session(const Session&) = delete;

@@ -1,45 +1,34 @@
 #include "daemon/spool/spool.hpp"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
+#include <stdexcept>
+#include <utility>
 
-#include "daemon/base/build_info.hpp"
 #include "daemon/base/error.hpp"
+#include "daemon/base/fault_point.hpp"
 #include "daemon/base/log.hpp"
-#include "daemon/spool/sqlite.hpp"
-#include "daemon/spool/stored_properties.hpp"
+#include "daemon/spool/state_directory.hpp"
+#include "daemon/spool/stored_message.hpp"
 
 namespace fastmqttd {
 namespace {
 
-// The format of the database; PRAGMA user_version.
-constexpr std::int64_t kFormat = 1;
-// Settlements in one transaction, during which an append waits.
+// Changes in one transaction, if no append cuts it short.
 constexpr std::size_t kBatch = 256;
-// Once the write-ahead log has so many pages they are moved into the database, beside the appends;
-// once it has so many more, appends wait for a moment, so that it can begin again.
+// Once the write-ahead log has so many more pages they are moved into the database, beside the
+// appends.  Once it is that long, appends wait for the last ones to be moved, so that it can begin
+// again.
 constexpr int kCheckpointPages = 1000;
-constexpr int kRestartPages = 16 * kCheckpointPages;
+constexpr int kRestartPages = 8 * kCheckpointPages;
+constexpr int kFewPages = 200;
+constexpr int kCheckpointTries = 4;
 constexpr auto kRetryPause = std::chrono::seconds(1);
-
-constexpr const char* kTables = R"(
-CREATE TABLE handlers(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE);
--- id: Message::id, which grows with the time of arrival
-CREATE TABLE messages(
-  id INTEGER PRIMARY KEY, received_ns INTEGER NOT NULL, qos INTEGER NOT NULL,
-  retain INTEGER NOT NULL, topic BLOB NOT NULL, payload BLOB NOT NULL, properties BLOB NOT NULL);
--- What is not settled.
-CREATE TABLE deliveries(message INTEGER NOT NULL, handler INTEGER NOT NULL,
-  PRIMARY KEY(message, handler)) WITHOUT ROWID;
-)";
+constexpr std::uint64_t kPageSize = 4096;
+constexpr std::uint64_t kFrameHead = 24;
+constexpr std::size_t kForgetAtOnce = 64;
 
 constexpr const char* kMoveAway = "expected a spool; nothing was deleted: move it away to go on";
 
@@ -48,85 +37,53 @@ constexpr const char* kMoveAway = "expected a spool; nothing was deleted: move i
   throw StartError({{{what.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
 }
 
-// In a directory of somebody else, or that others may write, the database could be replaced.
-UniqueFd lock_directory(const std::filesystem::path& directory) {
-  constexpr const char* kExpected =
-      "expected a directory that the daemon may write: see spool.directory, or set STATE_DIRECTORY";
-  ::mkdir(directory.c_str(), 0750);
-  struct stat status {};
-  if (::stat(directory.c_str(), &status) != 0) unusable(directory, std::strerror(errno), kExpected);
-  const bool ours = status.st_uid == ::geteuid() || status.st_uid == 0;
-  if (S_ISDIR(status.st_mode) && (!ours || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0))
-    throw StartError({{{directory.string(), 0, 0},
-                       "",
-                       "belongs to somebody else, or may be written by others",
-                       "expected a directory of the daemon's own user: see spool.directory"}},
-                     ExitStatus::unsafe);
-  const std::filesystem::path file = directory / "spool.lock";
-  UniqueFd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
-  if (!fd) unusable(file, std::strerror(errno), kExpected);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
-    unusable(directory, "another fastmqttd uses it",
-             "expected a directory of its own for each: see spool.directory");
-  return fd;
+bool is_damaged(const sqlite::Error& error) {
+  const int code = error.code() & 0xff;
+  return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
-std::int64_t format_of(sqlite::Database& database) {
-  sqlite::Statement format(database, "PRAGMA user_version");
-  format.step();
-  const std::int64_t version = format.number(0);
-  format.reset();
-  return version;
+std::uint64_t size_of(const std::filesystem::path& file) {
+  std::error_code none;
+  const auto size = std::filesystem::file_size(file, none);
+  return none ? 0 : size;
 }
 
-sqlite::Database open(const std::filesystem::path& file, Durability durability) {
-  sqlite::Database database(file);
-  database.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0");
-  database.run(durability == Durability::power ? "PRAGMA synchronous=FULL"
-                                               : "PRAGMA synchronous=NORMAL");
-  const std::int64_t format = format_of(database);
-  if (format > kFormat)
-    unusable(file, "was written by a later version of fastmqttd", "expected that version");
-  if (format == 0)
-    database.run(std::string("BEGIN IMMEDIATE;") + kTables +
-                 "PRAGMA user_version=" + std::to_string(kFormat) + ";COMMIT");
-  return database;
+std::uint64_t disk_free(const std::filesystem::path& directory) {
+  struct statvfs status {};
+  if (::statvfs(directory.c_str(), &status) != 0) return 0;
+  return std::uint64_t{status.f_bavail} * status.f_frsize;
 }
 
-std::int64_t as_number(std::uint64_t id) { return static_cast<std::int64_t>(id); }
+std::size_t stored_bytes(const Message& message, const PacketRecord* record) {
+  return 64 + message.topic().size() + message.payload().size() +
+         (record ? record->packet.size() : 0);
+}
 
 }  // namespace
 
-struct Spool::Store {
-  Store(const std::filesystem::path& file, Durability durability)
-      : database(open(file, durability)) {}
-
-  sqlite::Database database;
-  sqlite::Transactions transactions{database};
-  sqlite::Statement add_message{database,
-                                "INSERT INTO messages VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"};
-  sqlite::Statement add_delivery{database, "INSERT INTO deliveries VALUES(?1, ?2)"};
-  sqlite::Statement remove_delivery{database,
-                                    "DELETE FROM deliveries WHERE message=?1 AND handler=?2"};
-  sqlite::Statement remove_message{
-      database,
-      "DELETE FROM messages WHERE id=?1 AND NOT EXISTS(SELECT 1 FROM deliveries WHERE message=?1)"};
-};
-
-Spool::Spool(const std::filesystem::path& directory, Durability durability)
-    : lock_(lock_directory(directory)), file_(directory / "spool.db") {
+Spool::Spool(const std::filesystem::path& directory, const SpoolConfig& config)
+    : lock_(lock_state_directory(directory)),
+      directory_(directory),
+      file_(directory / "spool.db"),
+      room_(config.max_size) {
   try {
-    store_ = std::make_unique<Guarded<Store>>(file_, durability);
+    store_ = std::make_unique<Guarded<Store>>(file_, config.durability);
+    auto store = store_->lock();
+    run_began_ = store->reserve_ids(static_cast<std::uint64_t>(realtime_ns()));
+    message_ids_beyond(run_began_ - 1);
+    counts_.lock()->waiting = store->count_waiting();
+    counts_.lock()->dead = store->count_dead();
+    ::sqlite3_wal_hook(
+        store->database().handle(),
+        [](void* self, sqlite3*, const char*, int pages) {
+          static_cast<Spool*>(self)->log_pages_ = pages;
+          return SQLITE_OK;
+        },
+        this);
+    measure(*store);
   } catch (const sqlite::Error& error) {
     unusable(file_, error.what(), kMoveAway);
   }
-  ::sqlite3_wal_hook(
-      store_->lock()->database.handle(),
-      [](void* self, sqlite3*, const char*, int pages) {
-        static_cast<Spool*>(self)->log_grew(pages);
-        return SQLITE_OK;
-      },
-      this);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -136,174 +93,306 @@ Spool::~Spool() {
   thread_.join();
 }
 
-Spool::Handler Spool::handler(const std::string& name) {
+HandlerKey Spool::handler(const std::string& name) {
   try {
-    auto store = store_->lock();
-    sqlite::Statement(store->database, "INSERT OR IGNORE INTO handlers(name) VALUES(?1)")
-        .bind(1, name)
-        .step();
-    sqlite::Statement find(store->database, "SELECT id FROM handlers WHERE name=?1");
-    find.bind(1, name).step();
-    return find.number(0);
+    return store_->lock()->handler(name);
   } catch (const sqlite::Error& error) {
     unusable(file_, error.what(), "expected a spool that can be written");
   }
 }
 
-bool Spool::append(const Message& message, std::span<const Handler> handlers, std::string& why) {
+bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
+                   const PacketRecord* record, std::string& why) {
+  const std::size_t bytes = stored_bytes(message, record);
   try {
-    const std::string properties = store_properties(message.properties());
+    ++appending_;
     auto store = store_->lock();
-    sqlite::Transactions::One transaction(store->transactions);
-    store->add_message.bind(1, as_number(message.id()))
-        .bind(2, message.received_ns())
-        .bind(3, std::int64_t{message.qos()})
-        .bind(4, std::int64_t{message.retain()})
-        .bind(5, message.topic())
-        .bind(6, message.payload())
-        .bind(7, properties)
-        .step();
-    for (const Handler handler : handlers)
-      store->add_delivery.bind(1, as_number(message.id())).bind(2, handler).step();
-    transaction.commit();
-    return true;
+    --appending_;
+    if (room_.is_stale() || !room_.refuses(bytes).empty()) measure(*store);
+    why = room_.refuses(bytes);
+    if (!why.empty()) return false;
+    store->append(message, handlers, record);
+    room_.appended(bytes);
   } catch (const sqlite::Error& error) {
+    if (failed(error, "cannot store a message")) room_.disk_is_full();
     why = file_.string() + ": " + error.what();
     return false;
   }
+  auto counts = counts_.lock();
+  for (const HandlerKey handler : handlers) ++counts->waiting[handler];
+  counts.unlock();
+  if (checkpoint_due()) changed_.notify_one();
+  return true;
 }
 
-void Spool::settle(std::uint64_t message_id, Handler handler) {
+bool Spool::has_room() {
+  try {
+    measure(*store_->lock());
+  } catch (const sqlite::Error&) {
+    return false;
+  }
+  return room_.has_drained();
+}
+
+void Spool::measure(Store& store) {
+  const auto pages = static_cast<std::uint64_t>(store.pages());
+  const auto free = static_cast<std::uint64_t>(store.free_pages());
+  const auto log = static_cast<std::uint64_t>(log_pages_.load());
+  const auto moved = std::min(log, static_cast<std::uint64_t>(moved_pages_.load()));
+  std::filesystem::path log_file = file_;
+  log_file += "-wal";
+  room_.measured({.used = (pages - free) * kPageSize,
+                  .free = free * kPageSize,
+                  .log = log * (kPageSize + kFrameHead),
+                  .log_file = size_of(log_file),
+                  .unmoved = (log - moved) * kPageSize,
+                  .disk = disk_free(directory_)});
+}
+
+// Whether it is for want of room.  A database that is damaged ends the process: it would neither
+// store nor settle anything any more.
+bool Spool::failed(const std::exception& error, const char* what) {
+  const auto* const from_sqlite = dynamic_cast<const sqlite::Error*>(&error);
+  if (from_sqlite && is_damaged(*from_sqlite)) {
+    log::error("{}: {}: {}: {}", file_.string(), what, error.what(), kMoveAway);
+    std::_Exit(static_cast<int>(ExitStatus::spool));
+  }
+  return from_sqlite && (from_sqlite->code() & 0xff) == SQLITE_FULL;
+}
+
+void Spool::write(Changes changes) {
   auto state = state_.lock();
-  state->settled.emplace_back(message_id, handler);
-  const bool first = state->settled.size() == 1;
+  state->queue.push_back({std::move(changes), state->next_number++});
+  const bool first = state->queue.size() == 1;
   state.unlock();
   if (first) changed_.notify_one();
+}
+
+bool Spool::write_now(Changes changes) {
+  changes.together = true;
+  auto state = state_.lock();
+  const std::uint64_t number = state->next_number++;
+  state->queue.push_back({std::move(changes), number});
+  changed_.notify_one();
+  for (;;) {
+    if (state->queue.empty() || state->queue.front().number > number) return true;
+    const auto ours = std::ranges::find(state->queue, number, &Queued::number);
+    const auto before = static_cast<std::size_t>(std::distance(state->queue.begin(), ours));
+    if ((ours->failed || state->closing) && before >= state->at_work) {
+      state->queue.erase(ours);
+      return false;
+    }
+    state.wait(written_);
+  }
 }
 
 void Spool::flush(Duration limit) {
   const TimePoint deadline = Clock::now() + limit;
   auto state = state_.lock();
-  while ((state->writing || !state->settled.empty()) && Clock::now() < deadline)
-    state.wait_until(written_, deadline);
-}
-
-// On the thread that has just committed.
-void Spool::log_grew(int pages) {
-  auto state = state_.lock();
-  state->log_pages = pages;
-  if (pages % kCheckpointPages != 0) return;
-  state.unlock();
-  changed_.notify_one();
+  while (!state->queue.empty() && Clock::now() < deadline) state.wait_until(written_, deadline);
 }
 
 void Spool::run() {
   ::pthread_setname_np(::pthread_self(), "spool");
-  int moved_at = 0;  // pages in the log when they were moved last
   auto state = state_.lock();
   for (;;) {
-    const auto due = [&] {
-      if (state->log_pages < moved_at) moved_at = 0;  // it has begun again
-      return state->log_pages >= moved_at + kCheckpointPages;
-    };
-    while (state->settled.empty() && !due() && !state->closing) state.wait(changed_);
-    if (due()) {
-      const int pages = moved_at = state->log_pages;
+    while (state->queue.empty() && !checkpoint_due() && !state->closing) state.wait(changed_);
+    if (checkpoint_due()) {
       state.unlock();
-      checkpoint(pages);
+      checkpoint();
       state.relock();
     }
-    if (state->settled.empty()) {
+    if (state->queue.empty()) {
       if (state->closing) break;
       continue;
     }
-    // A batch a turn: the log is looked at in between.
-    std::vector<Settlement> batch;
-    while (!state->settled.empty() && batch.size() < kBatch) {
-      batch.push_back(state->settled.front());
-      state->settled.pop_front();
+    std::vector<Queued*> batch;
+    std::size_t changes = 0;
+    for (Queued& queued : state->queue) {
+      batch.push_back(&queued);
+      if ((changes += queued.changes.list.size()) >= kBatch) break;
     }
-    state->writing = true;
+    state->at_work = batch.size();
     state.unlock();
-    bool written = write(batch);
-    while (!written && pause()) written = write(batch);
+    Progress progress;
+    const bool written = write_batch(batch, progress);
+    for (std::size_t i = 0; i < progress.whole; ++i)
+      if (batch[i]->changes.written) batch[i]->changes.written();
     state.relock();
-    if (!written) state->settled.clear();  // it is time to close
-    state->writing = false;
+    state->at_work = 0;
+    for (std::size_t i = 0; i < progress.whole; ++i) state->queue.pop_front();
+    if (progress.further > 0) state->queue.front().written = progress.further;
+    if (!written)
+      for (Queued* const queued : batch) queued->failed = true;
     written_.notify_all();
+    if (written) continue;
+    if (state->closing) break;
+    state.unlock();
+    pause();
+    state.relock();
   }
   state.unlock();
-  checkpoint(kCheckpointPages);
+  checkpoint();
 }
 
-// Before another try; false when it is time to close.
-bool Spool::pause() {
+// Before another try.
+void Spool::pause() {
+  checkpoint_once();  // in case it is room that is missing: the log can begin again then
   const TimePoint end = Clock::now() + kRetryPause;
   auto state = state_.lock();
   while (!state->closing && Clock::now() < end) state.wait_until(changed_, end);
-  return !state->closing;
 }
 
-bool Spool::write(std::span<const Settlement> settled) {
+// Not while an append wants to write.
+bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
+  while (appending_ > 0) std::this_thread::yield();
+  Counts settled;
   try {
     auto store = store_->lock();
-    sqlite::Transactions::One transaction(store->transactions);
-    for (const auto& [message, handler] : settled) {
-      store->remove_delivery.bind(1, as_number(message)).bind(2, handler).step();
-      store->remove_message.bind(1, as_number(message)).step();
-    }
-    transaction.commit();
-    return true;
+    progress = write_some(*store, batch, settled);
+    measure(*store);
   } catch (const sqlite::Error& error) {
-    log::error("{}: cannot note what is handled: {}: it may be handled again after a restart",
-               file_.string(), error.what());
+    failed(error, "cannot note what is handled");
+    progress = {};
+    if (!std::exchange(failure_logged_, true))
+      log::error("{}: cannot note what is handled: {}: trying again; until then it may be handled "
+                 "again after a restart",
+                 file_.string(), error.what());
     return false;
   }
+  if (std::exchange(failure_logged_, false))
+    log::info("{}: what is handled can be noted again", file_.string());
+  auto counts = counts_.lock();
+  for (const auto& [handler, messages] : settled.waiting) counts->waiting[handler] -= messages;
+  for (const auto& [handler, letters] : settled.dead) counts->dead[handler] += letters;
+  return true;
 }
 
-// By a connection of its own, so that no append waits for it.
-void Spool::checkpoint(int pages) {
+// One transaction, cut short where that is allowed when an append wants to write.
+Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch, Counts& settled) {
+  fault_point("settle.begin");
+  Progress progress;
+  sqlite::Transactions::One transaction(store.transactions());
+  for (const Queued* const queued : batch) {
+    const Changes& changes = queued->changes;
+    progress.further = queued->written;
+    while (progress.further < changes.list.size()) {
+      const Change& change = changes.list[progress.further];
+      count(change, store.apply(change), settled);
+      ++progress.further;
+      if (appending_ > 0 && !changes.together && progress.further < changes.list.size()) break;
+    }
+    if (progress.further < changes.list.size()) break;
+    ++progress.whole;
+    progress.further = 0;
+    if (appending_ > 0) break;
+  }
+  fault_point("settle.written");
+  transaction.commit();
+  fault_point("settle.committed");
+  return progress;
+}
+
+void Spool::count(const Change& change, bool was_waiting, Counts& settled) const {
+  if (const auto* done = std::get_if<Done>(&change); done && was_waiting)
+    ++settled.waiting[done->handler];
+  const auto* const dead = std::get_if<Dead>(&change);
+  if (!dead) return;
+  if (was_waiting) ++settled.waiting[dead->handler];
+  ++settled.dead[dead->handler];
+}
+
+bool Spool::checkpoint_due() const {
+  const int pages = log_pages_;
+  const int moved = moved_pages_;
+  // Fewer than were moved: the log has begun again.
+  const int unmoved = pages < moved ? pages : pages - moved;
+  return unmoved >= kCheckpointPages || (room_.is_low_on_disk() && unmoved > kFewPages);
+}
+
+// By a connection of its own, beside the appends.
+void Spool::checkpoint() {
+  checkpoint_once();
+  if (log_pages_ < kRestartPages) return;
+  // While messages come the log is never done; the last pages go while appends wait.
+  for (int i = 0; i < kCheckpointTries && log_pages_ - moved_pages_ > kFewPages; ++i)
+    checkpoint_once();
+  auto store = store_->lock();
+  checkpoint_once();
+}
+
+void Spool::checkpoint_once() {
   try {
-    sqlite::Database database(file_);
-    database.run("PRAGMA wal_checkpoint(PASSIVE)");
-    if (pages >= kRestartPages) database.run("PRAGMA wal_checkpoint(RESTART)");
+    if (!mover_) mover_ = std::make_unique<sqlite::Database>(file_);
+    int pages = 0, moved = 0;
+    const int code = ::sqlite3_wal_checkpoint_v2(mover_->handle(), nullptr,
+                                                 SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+    if (code != SQLITE_OK) throw sqlite::Error(code, ::sqlite3_errmsg(mover_->handle()));
+    moved_pages_ = moved;
   } catch (const sqlite::Error& error) {
+    failed(error, "cannot move its log into it");
     log::error("{}: cannot move its log into it: {}", file_.string(), error.what());
+    moved_pages_ = log_pages_.load();  // not at once again
   }
 }
 
-std::filesystem::path state_directory(const SpoolConfig& config) {
-  if (config.directory) return config.directory->value();
-  const char* given = std::getenv("STATE_DIRECTORY");
-  if (given == nullptr || *given == '\0') return build::kStateDirectory;
-  const std::string list = given;  // separated by colons
-  return list.substr(0, list.find(':'));
+std::unique_ptr<Backlog> Spool::backlog(HandlerKey handler) const {
+  return std::make_unique<Backlog>(file_, handler, run_began_);
 }
 
-std::vector<Spool::Unsettled> Spool::unsettled() {
-  std::vector<Unsettled> all;
+std::unique_ptr<Parked> Spool::parked(HandlerKey handler, int place) const {
+  return std::make_unique<Parked>(directory_ / fmt::format("parked-{}-{}.db", handler, place));
+}
+
+std::uint64_t Spool::waiting(HandlerKey handler) { return counts_.lock()->waiting[handler]; }
+std::uint64_t Spool::dead(HandlerKey handler) { return counts_.lock()->dead[handler]; }
+
+std::map<HandlerKey, std::string> Spool::names() {
+  std::map<HandlerKey, std::string> names;
+  auto store = store_->lock();
+  sqlite::Statement rows(store->database(), "SELECT id, name FROM handlers");
+  while (rows.step()) names[rows.number(0)] = rows.bytes(1);
+  return names;
+}
+
+std::map<std::string, std::uint64_t> Spool::waiting_for_others(
+    std::span<const std::string> names_here) {
+  std::map<std::string, std::uint64_t> others;
+  const auto all = names();
+  auto counts = counts_.lock();
+  for (const auto& [handler, name] : all)
+    if (const std::uint64_t messages = counts->waiting[handler];
+        messages > 0 && std::ranges::find(names_here, name) == names_here.end())
+      others[name] = messages;
+  return others;
+}
+
+std::uint64_t Spool::forget(const std::string& name) {
+  std::uint64_t forgotten = 0;
+  for (const auto& [handler, of_handler] : names()) {
+    if (of_handler != name) continue;
+    // A few at a time, so that no append waits for long.
+    for (;;) {
+      const std::size_t some = store_->lock()->forget_some(handler, kForgetAtOnce);
+      if (some == 0) break;
+      forgotten += some;
+      counts_.lock()->waiting[handler] -= some;
+    }
+  }
+  return forgotten;
+}
+
+std::vector<Spool::Unpublished> Spool::unpublished() {
+  std::vector<Unpublished> all;
   try {
     auto store = store_->lock();
-    sqlite::Statement rows(store->database,
-                           "SELECT id, received_ns, qos, retain, topic, payload, properties, "
-                           "handler FROM messages JOIN deliveries ON message=id ORDER BY id");
+    sqlite::Statement rows(
+        store->database(),
+        "SELECT number, name, accepted_ns, qos, retain, topic, properties, payload FROM outbox "
+        "JOIN handlers ON handlers.id=handler ORDER BY number");
     while (rows.step()) {
-      const auto id = static_cast<std::uint64_t>(rows.number(0));
-      if (!all.empty() && all.back().message->id() == id) {
-        all.push_back({all.back().message, rows.number(7)});
-        continue;
-      }
-      const StoredProperties properties(rows.bytes(6));
-      all.push_back(
-          {std::make_shared<Message>(Message::Parts{.topic = rows.bytes(4),
-                                                    .payload = rows.bytes(5),
-                                                    .qos = static_cast<int>(rows.number(2)),
-                                                    .retain = rows.number(3) != 0,
-                                                    .dup = true,
-                                                    .received_ns = rows.number(1),
-                                                    .id = id,
-                                                    .properties = properties.list()}),
-           rows.number(7)});
+      const auto number = static_cast<std::uint64_t>(rows.number(0));
+      all.push_back({number, std::string(rows.bytes(1)), stored_message(rows, 2, 0, false)});
     }
   } catch (const std::runtime_error& error) {
     unusable(file_, error.what(), kMoveAway);
@@ -311,22 +400,45 @@ std::vector<Spool::Unsettled> Spool::unsettled() {
   return all;
 }
 
-std::map<std::string, std::uint64_t> Spool::of_others(std::span<const std::string> names) {
-  std::map<std::string, std::uint64_t> others;
+std::map<std::string, std::string> Spool::packets(std::string_view session) {
+  std::map<std::string, std::string> packets;
   try {
     auto store = store_->lock();
-    sqlite::Statement rows(store->database,
-                           "SELECT name, count(*) FROM deliveries JOIN handlers ON id=handler "
-                           "GROUP BY handler");
-    while (rows.step()) {
-      const std::string name(rows.bytes(0));
-      if (std::ranges::find(names, name) == names.end())
-        others[name] = static_cast<std::uint64_t>(rows.number(1));
-    }
+    sqlite::Statement rows(store->database(), "SELECT key, packet FROM packets WHERE session=?1");
+    rows.bind(1, session);
+    while (rows.step()) packets[std::string(rows.bytes(0))] = rows.bytes(1);
   } catch (const sqlite::Error& error) {
     unusable(file_, error.what(), kMoveAway);
   }
-  return others;
+  return packets;
+}
+
+bool Spool::keep_packet(const PacketRecord& record) {
+  try {
+    ++appending_;
+    auto store = store_->lock();
+    --appending_;
+    store->keep_packet(record);
+    return true;
+  } catch (const sqlite::Error& error) {
+    failed(error, "cannot keep a packet of QoS 2");
+    log::error("{}: cannot keep a packet of QoS 2: {}", file_.string(), error.what());
+    return false;
+  }
+}
+
+bool Spool::forget_packet(std::string_view session, std::string_view key) {
+  try {
+    ++appending_;
+    auto store = store_->lock();
+    --appending_;
+    store->forget_packet(session, key);
+    return true;
+  } catch (const sqlite::Error& error) {
+    failed(error, "cannot forget a packet of QoS 2");
+    log::error("{}: cannot forget a packet of QoS 2: {}", file_.string(), error.what());
+    return false;
+  }
 }
 
 }  // namespace fastmqttd

@@ -1,92 +1,160 @@
-// What was acknowledged and is not yet handled, on disk: spool.db in the state directory, an SQLite
-// database in WAL mode.
+// What was acknowledged and is not yet handled, what was given up, and what handlers have published
+// and the broker does not have yet, on disk: spool.db in the state directory, an SQLite database in
+// WAL mode.
 //
-// append() comes from the thread that receives, right before the acknowledgement; settle() from any
-// thread and never waits for the disk: a thread of the spool's own writes settlements in batches
-// and moves the write-ahead log into the database.
+// append() comes from the thread that receives, right before the acknowledgement; write() from any
+// thread and never waits for the disk: a thread of the spool's own writes changes in batches, gives
+// way to an append at once, and moves the write-ahead log into the database.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
+#include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "daemon/base/guarded.hpp"
 #include "daemon/base/unique_fd.hpp"
+#include "daemon/base/units.hpp"
 #include "daemon/config/config.hpp"
 #include "daemon/message/message.hpp"
+#include "daemon/spool/backlog.hpp"
+#include "daemon/spool/change.hpp"
+#include "daemon/spool/dead_letter.hpp"
+#include "daemon/spool/parked.hpp"
+#include "daemon/spool/room.hpp"
+#include "daemon/spool/store.hpp"
 
 namespace fastmqttd {
 
 class Spool {
  public:
-  // A handler by its number in the database, which it keeps for ever.
-  using Handler = std::int64_t;
-  // One delivery that was not settled.
-  struct Unsettled {
+  // A message that was published by an earlier run.
+  struct Unpublished {
+    std::uint64_t number = 0;
+    std::string handler;
     MessagePtr message;
-    Handler handler = 0;
+  };
+  struct Use {
+    std::uint64_t bytes = 0;
+    std::uint64_t max_bytes = 0;
   };
 
-  // Opens it, or makes it.  Throws StartError with status 74 when it cannot be used: nothing is
-  // deleted then.
-  Spool(const std::filesystem::path& directory, Durability durability);
-  ~Spool();  // writes what was settled
+  // Opens it, or makes it.  Throws StartError: see lock_state_directory() and open_spool(); with
+  // status 74 when it cannot be used.  Nothing is deleted then.
+  Spool(const std::filesystem::path& directory, const SpoolConfig& config);
+  ~Spool();  // writes what is to be written, once
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
 
   // Of that instance name; a new one gets a number.
-  Handler handler(const std::string& name);
+  HandlerKey handler(const std::string& name);
+  // Message ids of this run are not below.
+  std::uint64_t run_began() const { return run_began_; }
 
-  // True once the message survives the end of this process (`durability: process`) or of power
-  // (`power`), to be delivered to each of the handlers.  False when it could not be stored: `why`
-  // says so.
-  bool append(const Message& message, std::span<const Handler> handlers, std::string& why);
-  // A handler is done with a message, or it was given up.
-  void settle(std::uint64_t message_id, Handler handler);
+  // True once the message, and with it the record, survives the end of this process (`durability:
+  // process`) or of power (`power`), to be delivered to each of the handlers.  False when it could
+  // not be stored: `why` says so.
+  bool append(const Message& message, std::span<const HandlerKey> handlers,
+              const PacketRecord* record, std::string& why);
+  // Whether it is worth receiving again after that: below four fifths of what it may hold.
+  bool has_room();
 
-  // Returns when all that was settled is written, after `limit` at the latest.
+  // Soon, in order.
+  void write(Changes changes);
+  // The same, and returns when it is on disk; false when a try to write it has failed: then it never
+  // is.
+  bool write_now(Changes changes);
+  // Returns when all of it is written, after `limit` at the latest.
   void flush(Duration limit);
 
-  // All that was not settled when the spool was opened, in the order of arrival.
-  std::vector<Unsettled> unsettled();
-  // How many of them are of handlers of other names than these, by name.
-  std::map<std::string, std::uint64_t> of_others(std::span<const std::string> names);
+  // What waits for a handler.
+  std::unique_ptr<Backlog> backlog(HandlerKey handler) const;
+  // For the worker at that place of the handler's.
+  std::unique_ptr<Parked> parked(HandlerKey handler, int place) const;
+  std::uint64_t waiting(HandlerKey handler);
+  std::uint64_t dead(HandlerKey handler);
+  // Messages of handlers of other names than these, by name.
+  std::map<std::string, std::uint64_t> waiting_for_others(std::span<const std::string> names);
+  // Drops all that waits for a handler; how many messages.
+  std::uint64_t forget(const std::string& name);
+  Use use() const { return {room_.used(), room_.max_size()}; }
+
+  // In the order in which they were published.
+  std::vector<Unpublished> unpublished();
+
+  // Records of QoS 2 exchanges by Paho's key; false when it cannot be written now.
+  std::map<std::string, std::string> packets(std::string_view session);
+  bool keep_packet(const PacketRecord& record);
+  bool forget_packet(std::string_view session, std::string_view key);
+
+  // The first ones behind `after`, of one handler or of all, without their payloads.
+  std::vector<DeadLetter> dead_letters(std::int64_t after, std::size_t limit,
+                                       const std::optional<std::string>& handler = {});
+  std::optional<DeadLetter> dead_letter(std::int64_t id);
+  // Turns it into a message with that id; for whom, or nothing when there is none.  Both throw
+  // std::runtime_error when that cannot be written.
+  std::optional<HandlerKey> replay(std::int64_t id, std::uint64_t message_id);
+  bool drop_dead_letter(std::int64_t id);
 
  private:
-  struct Store;  // the connection for appends and settlements, and its statements
-  using Settlement = std::pair<std::uint64_t, Handler>;
+  struct Queued {
+    Changes changes;
+    std::uint64_t number = 0;
+    std::size_t written = 0;  // of its changes, those that are
+    bool failed = false;      // the latest try has
+  };
   struct State {
-    std::deque<Settlement> settled;  // not yet written
-    bool writing = false;
-    int log_pages = 0;  // in the write-ahead log
+    std::list<Queued> queue;  // stays where it is while the thread is at work on it
+    std::size_t at_work = 0;  // so many at its front
+    std::uint64_t next_number = 1;
     bool closing = false;
+  };
+  struct Counts {
+    std::map<HandlerKey, std::uint64_t> waiting;
+    std::map<HandlerKey, std::uint64_t> dead;
+  };
+  // How far a transaction got.
+  struct Progress {
+    std::size_t whole = 0;    // so many at the front of the queue
+    std::size_t further = 0;  // changes of the next one
   };
 
   void run();
-  bool pause();
-  bool write(std::span<const Settlement> settled);
-  void log_grew(int pages);
-  void checkpoint(int pages);
+  bool write_batch(std::span<Queued* const> batch, Progress& progress);
+  Progress write_some(Store& store, std::span<Queued* const> batch, Counts& settled);
+  void count(const Change& change, bool was_waiting, Counts& settled) const;
+  bool failed(const std::exception& error, const char* what);
+  void pause();
+  bool checkpoint_due() const;
+  void checkpoint();
+  void checkpoint_once();
+  void measure(Store& store);
+  std::map<HandlerKey, std::string> names();
 
-  UniqueFd lock_;  // of the directory: two daemons would deliver everything twice
+  UniqueFd lock_;  // of the directory
+  const std::filesystem::path directory_;
+  const std::filesystem::path file_;
+  SpoolRoom room_;
   std::unique_ptr<Guarded<Store>> store_;
-  std::filesystem::path file_;
+  std::atomic<int> appending_{0};  // threads that want the store for an append
+  std::uint64_t run_began_ = 0;
+  Guarded<Counts> counts_;
+  std::atomic<int> log_pages_{0};  // in the write-ahead log
+  std::atomic<int> moved_pages_{0};          // of them, into the database
+  std::unique_ptr<sqlite::Database> mover_;  // the thread's own
+  bool failure_logged_ = false;              // likewise
   Guarded<State> state_;
   std::condition_variable changed_;
   std::condition_variable written_;
   std::thread thread_;
 };
-
-// Where the spool is, and what else is to outlive a run: the configured directory, else
-// $STATE_DIRECTORY of systemd.exec(5), else that of the packages.
-std::filesystem::path state_directory(const SpoolConfig& config);
 
 }  // namespace fastmqttd

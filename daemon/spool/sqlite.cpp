@@ -35,6 +35,13 @@ Statement& Statement::bind(int index, std::string_view bytes) {
   return *this;
 }
 
+Statement& Statement::bind_text(int index, std::string_view text) {
+  const int code = ::sqlite3_bind_text64(handle_.get(), index, text.data(), text.size(),
+                                         SQLITE_STATIC, SQLITE_UTF8);
+  if (code != SQLITE_OK) fail(code);
+  return *this;
+}
+
 bool Statement::step() {
   const int code = ::sqlite3_step(handle_.get());
   if (code == SQLITE_ROW) return true;

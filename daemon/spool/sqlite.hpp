@@ -32,6 +32,7 @@ class Statement {
 
   Statement& bind(int index, std::int64_t value);
   Statement& bind(int index, std::string_view bytes);  // a blob, borrowed until reset()
+  Statement& bind_text(int index, std::string_view text);  // likewise
   // True for a row, false at the end, when it has been reset too.
   bool step();
   void reset();
@@ -50,6 +51,7 @@ class Statement {
 
 class Database {
  public:
+  // It is made if it is not there.
   explicit Database(const std::filesystem::path& file);
 
   void run(const std::string& sql);  // rows are ignored

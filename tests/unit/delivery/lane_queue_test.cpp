@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,11 +16,12 @@ using Pushed = LaneQueue::Pushed;
 using Push = Pushed::Kind;
 
 constexpr Pushed kQueued{Push::queued, 0};
-constexpr Pushed kRefused{Push::refused, 0};
+constexpr Pushed kLeft{Push::left, 0};
 constexpr Pushed kDropped{Push::dropped, 1};
 
 MessagePtr message(const std::string& topic, const std::string& payload, int qos = 1) {
-  return std::make_shared<Message>(Message::Parts{.topic = topic, .payload = payload, .qos = qos});
+  return std::make_shared<Message>(
+      Message::Parts{.topic = topic, .payload = payload, .qos = qos, .id = next_message_id()});
 }
 
 class LaneQueueTest : public testing::Test {
@@ -36,20 +40,75 @@ class LaneQueueTest : public testing::Test {
     return *room_;
   }
   void push(const std::string& topic, const std::string& payload, int qos = 1) {
-    EXPECT_EQ(queue().push(message(topic, payload, qos), now_), kQueued);
+    EXPECT_EQ(offer(topic, payload, qos), kQueued);
+  }
+  // Those of QoS 1 and 2 are in the spool, which is a list here.
+  Pushed offer(const std::string& topic, const std::string& payload, int qos = 1) {
+    const MessagePtr one = message(topic, payload, qos);
+    if (qos > 0) spool_.push_back(one);
+    return queue().push(one, qos > 0, now_);
   }
   // Takes what is ready; shows it as "payload#attempt ...".
   std::string take(std::size_t max = 256) {
-    batch_.clear();
-    queue().take(max, now_, batch_);
+    taken_.batch.clear();
+    taken_.expired.clear();
+    taken_.to_park.clear();
+    queue().take(max, now_, taken_);
+    park(taken_.to_park);
     std::string text;
     for (const Delivery& d : batch_)
       text += (text.empty() ? "" : " ") + std::string(d.message->payload()) + "#" +
               std::to_string(d.attempt);
     return text;
   }
+  static Delivery stored(const MessagePtr& one) {
+    Delivery delivery;
+    delivery.message = one;
+    delivery.stored = true;
+    return delivery;
+  }
+  void park(const LaneQueue::ToPark& to_park) {
+    for (const auto& [topic, id] : to_park) parked_[topic].push_back(id);
+  }
+  // Reads back what the queue wants, as a worker does between two calls; how many pages.
+  int read_back(std::size_t at_once = 256) {
+    for (int pages = 0;; ++pages) {
+      if (const auto parked = queue().wanted_parked()) {
+        bring(parked->first, parked->second);
+        continue;
+      }
+      const auto wanted = queue().wanted_page();
+      if (!wanted) return pages;
+      LaneQueue::Page page;
+      page.last = wanted->after;
+      page.end = true;
+      for (const MessagePtr& one : spool_) {
+        if (one->id() <= wanted->after) continue;
+        if (page.deliveries.size() == std::min(at_once, wanted->messages)) page.end = false;
+        if (!page.end) break;
+        page.deliveries.push_back(stored(one));
+        page.last = one->id();
+      }
+      LaneQueue::ToPark to_park;
+      queue().add_page(std::move(page), to_park);
+      park(to_park);
+    }
+  }
+  void bring(const std::string& topic, std::size_t count) {
+    std::vector<std::uint64_t>& all = parked_[topic];
+    const auto some = static_cast<std::ptrdiff_t>(std::min(count, all.size()));
+    const std::vector<std::uint64_t> ids(all.begin(), all.begin() + some);
+    all.erase(all.begin(), all.begin() + some);
+    std::vector<Delivery> deliveries;
+    for (const MessagePtr& one : spool_)
+      if (std::ranges::find(ids, one->id()) != ids.end()) deliveries.push_back(stored(one));
+    queue().add_parked(topic, ids, std::move(deliveries));
+  }
   Settled settle(std::size_t i, fastmqtt_result result) {
-    return queue().settle(batch_.at(i), result, now_);
+    const Settled settled = queue().settle(batch_.at(i), result, now_);
+    if (settled.kind == Kind::done || settled.kind == Kind::dead)
+      std::erase(spool_, batch_.at(i).message);
+    return settled;
   }
   void pass(Duration time) { now_ += time; }
 
@@ -57,7 +116,10 @@ class LaneQueueTest : public testing::Test {
   RetryConfig retry_;
   std::shared_ptr<QueueRoom> room_;
   std::optional<LaneQueue> queue_;
-  std::vector<Delivery> batch_;
+  LaneQueue::Taken taken_;
+  std::vector<Delivery>& batch_ = taken_.batch;
+  std::vector<MessagePtr> spool_;  // what is not settled of it
+  std::map<std::string, std::vector<std::uint64_t>> parked_;
   TimePoint now_{1h};
 };
 
@@ -270,22 +332,202 @@ TEST_F(LaneQueueTest, ARetryBesideAPendingOneOfItsTopicWaitsForIt) {
   EXPECT_EQ(take(), "2#2");
 }
 
-TEST_F(LaneQueueTest, RefusesQos1And2PastItsLimit) {
+TEST_F(LaneQueueTest, LeavesWhatIsStoredInTheSpoolPastItsLimit) {
   limits_.messages = 2;
   push("a", "1");
-  EXPECT_TRUE(room().fits(100));
   push("a", "2");
-  EXPECT_FALSE(room().fits(100));
-  EXPECT_EQ(queue().push(message("a", "3"), now_), kRefused);
+  EXPECT_EQ(offer("a", "3"), kLeft);
+  EXPECT_EQ(offer("a", "4", 2), kLeft);
   EXPECT_EQ(queue().messages(), 2u);
-  EXPECT_EQ(queue().push(message("a", "4", 2), now_), kRefused);
+  EXPECT_EQ(read_back(), 0) << "there is no room";
   EXPECT_EQ(take(), "1#1 2#1");
+  EXPECT_EQ(read_back(), 0) << "what is in the handler's hands counts";
+  settle(0, FASTMQTT_OK);
+  settle(1, FASTMQTT_OK);
+  EXPECT_EQ(offer("a", "5"), kLeft) << "behind the others";
+  EXPECT_EQ(read_back(), 1);
+  EXPECT_EQ(take(), "3#1 4#1");
+  settle(0, FASTMQTT_OK);
+  settle(1, FASTMQTT_OK);
+  EXPECT_EQ(read_back(), 1);
+  EXPECT_FALSE(queue().is_behind());
+  push("a", "6");
+  EXPECT_EQ(take(), "5#1 6#1");
 }
 
 TEST_F(LaneQueueTest, IsBoundedInBytesButTakesOneOfAnySize) {
   limits_.size = 2000;
-  EXPECT_EQ(queue().push(message("a", std::string(5000, 'x')), now_), kQueued);
-  EXPECT_EQ(queue().push(message("a", "y"), now_), kRefused);
+  push("a", std::string(5000, 'x'));
+  EXPECT_EQ(offer("a", "y"), kLeft);
+}
+
+// The worker may have read it before it is pushed.
+TEST_F(LaneQueueTest, TakesNoMessageTwice) {
+  limits_.messages = 1;
+  push("a", "1");
+  EXPECT_EQ(offer("a", "2"), kLeft);
+  take();
+  settle(0, FASTMQTT_OK);
+  const MessagePtr third = message("a", "3");
+  spool_.push_back(third);
+  EXPECT_EQ(read_back(), 1);
+  EXPECT_EQ(take(), "2#1");
+  settle(0, FASTMQTT_OK);
+  EXPECT_EQ(read_back(), 1);
+  EXPECT_EQ(queue().push(third, true, now_), kQueued);
+  EXPECT_EQ(take(), "3#1");
+  EXPECT_EQ(take(), "");
+}
+
+TEST_F(LaneQueueTest, KeepsTheOrderOfATopicAcrossMemoryAndSpool) {
+  limits_.messages = 4;
+  limits_.when_full = WhenFull::drop_newest;
+  for (const char* payload : {"1", "2", "3"}) push("a", payload);
+  push("a", "4", 0);
+  EXPECT_EQ(offer("a", "5"), kLeft);
+  EXPECT_EQ(take(1), "1#1");
+  settle(0, FASTMQTT_OK);
+  push("a", "6", 0);
+  EXPECT_EQ(offer("a", "7"), kLeft);
+  EXPECT_EQ(take(), "2#1 3#1 4#1") << "6 has to wait for 5";
+  for (const std::size_t i : {0, 1, 2}) settle(i, FASTMQTT_OK);
+  EXPECT_GT(read_back(), 0);
+  EXPECT_EQ(take(), "5#1 6#1 7#1");
+}
+
+// Whatever waits behind a message that fails, the other topics go on.
+TEST_F(LaneQueueTest, ManyBehindOneThatFailsKeepNobodyElseWaiting) {
+  limits_.messages = 10;
+  retry_.attempts.reset();
+  push("bad", "0");
+  take();
+  settle(0, FASTMQTT_RETRY);
+  std::string expected;
+  for (int i = 1; i <= 100; ++i) {
+    offer("bad", std::to_string(i));
+    expected += (i > 1 ? " " : "") + std::to_string(i);
+  }
+  offer("good", "x");
+  for (int i = 0; i < 100 && take() != "x#1"; ++i) read_back(7);
+  EXPECT_EQ(std::string(batch_.at(0).message->payload()), "x");
+  settle(0, FASTMQTT_OK);
+  EXPECT_LE(queue().messages(), 10u);
+  EXPECT_GE(parked_["bad"].size(), 90u);
+
+  pass(1200ms);
+  EXPECT_EQ(take(), "0#2");
+  settle(0, FASTMQTT_OK);
+  std::string got;
+  for (int i = 0; i < 200 && got.size() < expected.size(); ++i) {
+    read_back(7);
+    take(3);
+    for (std::size_t k = 0; k < batch_.size(); ++k) {
+      got += (got.empty() ? "" : " ") + std::string(batch_[k].message->payload());
+      settle(k, FASTMQTT_OK);
+    }
+  }
+  EXPECT_EQ(got, expected) << "in order, none missing, none twice";
+  EXPECT_EQ(queue().messages(), 0u);
+}
+
+TEST_F(LaneQueueTest, SuspendsAfterFiveFailuresInARowAndTriesOneAtAPause) {
+  retry_.delay_max = 10s;
+  for (int i = 0; i < 10; ++i) push(std::to_string(i), std::to_string(i));
+  EXPECT_EQ(take(4), "0#1 1#1 2#1 3#1");
+  for (const std::size_t i : {0, 1, 2, 3}) settle(i, FASTMQTT_RETRY);
+  EXPECT_FALSE(queue().suspended());
+  EXPECT_EQ(take(1), "4#1");
+  settle(0, FASTMQTT_RETRY);
+  EXPECT_TRUE(queue().suspended());
+  EXPECT_FALSE(queue().has_ready(now_));
+  EXPECT_EQ(take(), "") << "not even what has never failed";
+  pass(1200ms);
+  EXPECT_EQ(take(), "5#1") << "one";
+  EXPECT_EQ(take(), "");
+  EXPECT_EQ(batch_.size(), 0u);
+}
+
+TEST_F(LaneQueueTest, WhileSuspendedTheTopicsAreTriedInTurnAndNoAttemptCounts) {
+  retry_.attempts = 2;
+  for (int i = 0; i < 5; ++i) push(std::to_string(i), std::to_string(i));
+  take();
+  for (std::size_t i = 0; i < 5; ++i) settle(i, FASTMQTT_RETRY);
+  ASSERT_TRUE(queue().suspended());
+  std::set<std::string> tried;
+  for (int i = 0; i < 5; ++i) {
+    pass(1200ms);
+    ASSERT_NE(take(), "");
+    ASSERT_EQ(batch_.size(), 1u);
+    tried.insert(std::string(batch_[0].message->topic()));
+    EXPECT_EQ(settle(0, FASTMQTT_RETRY).kind, Kind::retry) << "although it was the second";
+  }
+  EXPECT_EQ(tried.size(), 5u) << "each once";
+  EXPECT_EQ(queue().messages(), 5u);
+}
+
+TEST_F(LaneQueueTest, ASuccessEndsTheSuspension) {
+  for (int i = 0; i < 7; ++i) push(std::to_string(i), std::to_string(i));
+  take(5);
+  for (std::size_t i = 0; i < 5; ++i) settle(i, FASTMQTT_RETRY);
+  pass(1200ms);
+  EXPECT_EQ(take(), "5#1");
+  settle(0, FASTMQTT_OK);
+  EXPECT_FALSE(queue().suspended());
+  take();
+  EXPECT_EQ(batch_.size(), 6u) << "what has failed is due at once";
+}
+
+TEST_F(LaneQueueTest, ARejectNeitherSuspendsNorEndsASuspension) {
+  for (int i = 0; i < 7; ++i) push(std::to_string(i), std::to_string(i));
+  take(6);
+  for (std::size_t i = 0; i < 5; ++i) settle(i, FASTMQTT_REJECT);
+  EXPECT_FALSE(queue().suspended());
+  settle(5, FASTMQTT_OK);
+}
+
+TEST_F(LaneQueueTest, AProbeThatIsGivenBackIsTriedAgain) {
+  for (int i = 0; i < 6; ++i) push(std::to_string(i), std::to_string(i));
+  take(5);
+  for (std::size_t i = 0; i < 5; ++i) settle(i, FASTMQTT_RETRY);
+  pass(1200ms);
+  EXPECT_EQ(take(), "5#1");
+  queue().give_back(batch_[0]);
+  EXPECT_NE(take(), "");
+}
+
+TEST_F(LaneQueueTest, DoesNotDeliverWhatHasExpired) {
+  const fastmqtt_property expiry{FASTMQTT_MESSAGE_EXPIRY_INTERVAL, 5, {}, {}};
+  const auto expiring = [&](const char* topic) {
+    return std::make_shared<Message>(Message::Parts{.topic = topic,
+                                                    .payload = "short",
+                                                    .qos = 1,
+                                                    .id = next_message_id(),
+                                                    .properties = std::span(&expiry, 1)});
+  };
+  queue().push(expiring("a"), false, now_);
+  push("a", "1");
+  queue().push(expiring("b"), false, now_);
+  pass(4900ms);
+  EXPECT_EQ(take(1), "short#1") << "in time";
+  settle(0, FASTMQTT_RETRY);
+  pass(1200ms);
+  EXPECT_EQ(take(), "1#1") << "behind it, in the next round";
+  EXPECT_EQ(taken_.expired.size(), 2u);
+  settle(0, FASTMQTT_OK);
+  EXPECT_EQ(queue().messages(), 0u);
+}
+
+TEST_F(LaneQueueTest, MayGoWhenAllThatWaitsIsStored) {
+  EXPECT_TRUE(queue().may_go());
+  push("a", "1");
+  EXPECT_FALSE(queue().may_go()) << "it is ready";
+  take();
+  settle(0, FASTMQTT_RETRY);
+  EXPECT_TRUE(queue().may_go());
+  push("b", "2", 0);
+  take();
+  settle(0, FASTMQTT_RETRY);
+  EXPECT_FALSE(queue().may_go()) << "it is nowhere else";
 }
 
 TEST_F(LaneQueueTest, DropsTheOldestOfQos0) {
@@ -294,9 +536,9 @@ TEST_F(LaneQueueTest, DropsTheOldestOfQos0) {
   push("a", "1", 1);
   push("a", "2", 0);
   push("a", "3", 0);
-  EXPECT_EQ(queue().push(message("a", "4", 0), now_), (Pushed{Push::queued, 1}));
+  EXPECT_EQ(offer("a", "4", 0), (Pushed{Push::queued, 1}));
   EXPECT_EQ(take(), "1#1 3#1 4#1") << "never one of QoS 1";
-  EXPECT_EQ(queue().push(message("a", "5", 0), now_), kDropped)
+  EXPECT_EQ(offer("a", "5", 0), kDropped)
       << "what is in the handler's hands is not dropped";
 }
 
@@ -304,17 +546,8 @@ TEST_F(LaneQueueTest, DropsTheNewestOfQos0WhenToldTo) {
   limits_.messages = 1;
   limits_.when_full = WhenFull::drop_newest;
   push("a", "1", 0);
-  EXPECT_EQ(queue().push(message("a", "2", 0), now_), kDropped);
+  EXPECT_EQ(offer("a", "2", 0), kDropped);
   EXPECT_EQ(take(), "1#1");
-}
-
-TEST_F(LaneQueueTest, HasDrainedBelowFourFifths) {
-  limits_.messages = 10;
-  for (int i = 0; i < 8; ++i) push("a", "x");
-  EXPECT_FALSE(room().has_drained());
-  take(1);
-  settle(0, FASTMQTT_OK);
-  EXPECT_TRUE(room().has_drained());
 }
 
 TEST_F(LaneQueueTest, HurryingTriesWhatIsHeldAtOnce) {
@@ -336,18 +569,20 @@ TEST_F(LaneQueueTest, HurryingTriesWhatIsHeldAtOnce) {
 
 TEST_F(LaneQueueTest, DropsAsManyAsMakeRoomAndCountsThem) {
   limits_.size = 4000;
+  limits_.when_full = WhenFull::drop_oldest;
   for (const char* payload : {"1", "2", "3"}) push("a", payload, 0);
   const std::size_t each = queue().bytes() / 3;
   const std::string large(4000 - 2 * each, 'x');
-  EXPECT_EQ(queue().push(message("a", large, 0), now_), (Pushed{Push::queued, 2}));
+  EXPECT_EQ(offer("a", large, 0), (Pushed{Push::queued, 2}));
   EXPECT_EQ(queue().messages(), 2u);
 }
 
 TEST_F(LaneQueueTest, DropsNothingThatWouldNotMakeRoom) {
   limits_.size = 4000;
+  limits_.when_full = WhenFull::drop_oldest;
   push("a", "1", 0);
   push("a", std::string(2000, 'x'), 1);
-  EXPECT_EQ(queue().push(message("a", std::string(3000, 'x'), 0), now_), kDropped);
+  EXPECT_EQ(offer("a", std::string(3000, 'x'), 0), kDropped);
   EXPECT_EQ(queue().messages(), 2u);
 }
 
@@ -364,9 +599,9 @@ TEST_F(LaneQueueTest, KeepsItsPromisesUnderRandomAnswers) {
       const auto topic = random() % 5;
       push(std::string(1, static_cast<char>('a' + topic)), std::to_string(++pushed[topic]));
     }
-    std::vector<Delivery> batch;
-    queue().take(1 + random() % 4, now_, batch);
-    for (const Delivery& d : batch) {
+    LaneQueue::Taken taken;
+    queue().take(1 + random() % 4, now_, taken);
+    for (Delivery& d : taken.batch) {
       const auto topic = static_cast<std::size_t>(d.message->topic()[0] - 'a');
       const auto answer = static_cast<fastmqtt_result>(random() % 4);
       const bool first_of_topic =
@@ -405,7 +640,8 @@ TEST_F(LaneQueueTest, KeepsWhatIsOverdueWithinTheLimits) {
   std::vector<std::uint64_t> ids;
   for (int i = 0; i < 5; ++i) {
     messages.push_back(message(std::to_string(i), "x"));
-    queue().push(messages.back(), now_);
+    queue().push(messages.back(), false, now_);
+    pass(31s);
     take();
     ids.push_back(batch_.at(0).id);
     settle(0, FASTMQTT_PENDING);

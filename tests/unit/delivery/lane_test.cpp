@@ -58,7 +58,6 @@ class LaneTest : public ::testing::Test {
     return attention_.wait([&] { return lane.finished(); });
   }
   Outbox outbox_;
-  const std::function<void(const Message&)> settled_ = [](const Message&) {};
   Attention attention_;
 };
 
@@ -66,10 +65,10 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.size == 3 ? FASTMQTT_REJECT : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
   for (const char* payload : {"1", "2", "bad", "4"})
-    EXPECT_TRUE(lane.push(make_message("a", payload)));
+    lane.push(make_message("a", payload), false);
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(handler.payloads(), "1 2 bad 4");
   EXPECT_EQ(lane.counts().ok, 3u);
@@ -80,8 +79,8 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
 
 TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
-  for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x"));
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(handler.batches(), (std::vector<std::size_t>{1, 1, 1, 1, 1}));
@@ -89,8 +88,8 @@ TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
 
 TEST_F(LaneTest, GivesAllThatWaitsToAHandlerOfBatches) {
   InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_BATCHES);
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
-  for (int i = 0; i < 300; ++i) lane.push(make_message("a", "x"));
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  for (int i = 0; i < 300; ++i) lane.push(make_message("a", "x"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(handler.batches(), (std::vector<std::size_t>{256, 44}));
@@ -102,9 +101,9 @@ TEST_F(LaneTest, RetriesKeepTheOrderOfTheirTopic) {
     const bool first = std::string_view(m.payload.data, m.payload.size) == "1";
     return first && failures++ < 3 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
-  for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
-  lane.push(make_message("b", "other"));
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload), false);
+  lane.push(make_message("b", "other"), false);
   lane.start();
   ASSERT_TRUE(handler.wait_for(7));
   ASSERT_TRUE(close_and_wait(lane));
@@ -119,9 +118,9 @@ TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
     if (calls++ == 0) throw std::runtime_error("boom");
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
-  lane.push(make_message("a", "1"));
+  lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(1));
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(lane.counts().retry, 1u);
@@ -134,8 +133,8 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
     constexpr fastmqtt_result kAnswers[] = {-1, 77, FASTMQTT_OK};
     return kAnswers[calls++];
   });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
-  lane.push(make_message("a", "1"));
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  lane.push(make_message("a", "1"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(lane.counts().retry, 2u);
@@ -144,9 +143,9 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
 
 TEST_F(LaneTest, PendingIsAnsweredFromAnotherThread) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
-  lane.push(make_message("a", "1"));
+  lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(1));
   const std::uint64_t id = handler.seen()[0].id;
   std::async(std::launch::async, [&] {
@@ -164,9 +163,9 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
-  lane.push(make_message("a", "1"));
+  lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(2));
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(lane.counts().ok, 1u);
@@ -174,7 +173,7 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
 
 TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
   std::async(std::launch::async, [&] { handler.host()->wake_at(handler.host(), 0); }).get();
   ASSERT_TRUE(handler.wait_for_wakes(1));
@@ -186,7 +185,7 @@ TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
 
 TEST_F(LaneTest, CountsWhatTheHandlerCounts) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   const fastmqtt_host* host = handler.host();
   const std::uint32_t counter = host->counter(host, "things");
   EXPECT_EQ(host->counter(host, "things"), counter);
@@ -204,10 +203,10 @@ TEST_F(LaneTest, SaysWhenAndWhereACallIsStuck) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
   EXPECT_FALSE(lane.stuck(Clock::now()));
   lane.start();
-  lane.push(make_message("a/b", "1"));
+  lane.push(make_message("a/b", "1"), false);
   const TimePoint deadline = Clock::now() + 10s;
   while (!lane.stuck(Clock::now()) && Clock::now() < deadline) std::this_thread::yield();
   ASSERT_TRUE(lane.stuck(Clock::now()));
@@ -223,20 +222,19 @@ TEST_F(LaneTest, CallsForAttentionOnceForManyDrops) {
   small.queue.when_full = WhenFull::drop_newest;
   InProcessHandler handler;
   std::atomic<int> calls{0};
-  Lane lane(small, handler.library(), outbox_, false, settled_, [&] { ++calls; });
-  for (int i = 0; i < 5; ++i) EXPECT_TRUE(lane.push(make_message("a", "x", 0)));
+  Lane lane(small, handler.library(), outbox_, nullptr, [&] { ++calls; });
+  for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x", 0), false);
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(lane.take_unreported_drops(), 4u);
   EXPECT_EQ(lane.counts().dropped, 4u);
-  EXPECT_FALSE(lane.push(make_message("a", "x", 1)));
 }
 
 TEST_F(LaneTest, ClosingWorksOffWhatIsHeldAndWhatIsBehindIt) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.data[0] == '1' && m.attempt < 4 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
-  for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload));
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(handler.payloads(), "1 1 1 1 2 3");
@@ -249,7 +247,7 @@ TEST_F(LaneTest, ClosingDoesNotWaitForAnAlarmThatAlwaysRings) {
     const fastmqtt_host* host = InProcessHandler::host_of(self);
     host->wake_at(host, 0);
   };
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   handler.host()->wake_at(handler.host(), 0);
   lane.start();
   EXPECT_TRUE(close_and_wait(lane));
@@ -263,11 +261,11 @@ TEST_F(LaneTest, APendingMessageStaysReadable) {
     kept.push_back(&m);
     return FASTMQTT_PENDING;
   });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
   for (int i = 0; i < 300; ++i) {
-    lane.push(make_message("k/" + std::to_string(i), "keep " + std::to_string(i)));
-    lane.push(make_message("a", "done"));
+    lane.push(make_message("k/" + std::to_string(i), "keep " + std::to_string(i)), false);
+    lane.push(make_message("a", "done"), false);
   }
   ASSERT_TRUE(handler.wait_for(600));
   ASSERT_EQ(kept.size(), 300u);
@@ -290,8 +288,8 @@ TEST_F(LaneTest, EachCallHasItsOwnDeadline) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 1s;
-  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
-  for (int i = 0; i < 100; ++i) lane.push(make_message("a", "x"));
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
+  for (int i = 0; i < 100; ++i) lane.push(make_message("a", "x"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
   for (const std::int64_t ns : left) EXPECT_GT(ns, 800'000'000);
@@ -306,8 +304,8 @@ TEST_F(LaneTest, AbandoningStopsAfterTheCallAtHand) {
     released.wait();
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
-  for (int i = 0; i < 10; ++i) lane.push(make_message("a", std::to_string(i)));
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  for (int i = 0; i < 10; ++i) lane.push(make_message("a", std::to_string(i)), false);
   lane.start();
   entered.get_future().wait();
   lane.abandon();
@@ -325,13 +323,13 @@ HandlerConfig several(int workers) {
 
 TEST_F(LaneTest, SeveralWorkersShareTheTopicsAndKeepTheOrderOfEach) {
   InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_SHARDABLE);
-  Lane lane(several(4), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(several(4), handler.library(), outbox_, nullptr, attention_.callback());
   EXPECT_EQ(handler.instances(), 4u);
   lane.start();
   constexpr int kTopics = 16, kMessages = 50;
   for (int i = 0; i < kMessages; ++i)
     for (int topic = 0; topic < kTopics; ++topic)
-      lane.push(make_message("t/" + std::to_string(topic), std::to_string(i)));
+      lane.push(make_message("t/" + std::to_string(topic), std::to_string(i)), false);
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(lane.counts().ok, static_cast<std::uint64_t>(kTopics * kMessages));
   std::map<std::string, std::vector<std::string>> by_topic;
@@ -356,24 +354,22 @@ TEST_F(LaneTest, SeveralWorkersShareTheTopicsAndKeepTheOrderOfEach) {
 TEST_F(LaneTest, SeveralWorkersShareTheRoom) {
   InProcessHandler handler;
   HandlerConfig small = several(3);
-  small.queue.messages = 5;
-  Lane lane(small, handler.library(), outbox_, false, settled_, attention_.callback());
-  for (int i = 0; i < 5; ++i) EXPECT_TRUE(lane.push(make_message(std::to_string(i), "x")));
-  EXPECT_FALSE(lane.has_room(1));
-  for (int i = 5; i < 12; ++i) EXPECT_FALSE(lane.push(make_message(std::to_string(i), "x")));
-  EXPECT_EQ(lane.waiting(), 5u);
-  EXPECT_FALSE(lane.has_drained());
+  small.queue.messages = 6;
+  small.queue.when_full = WhenFull::drop_newest;
+  Lane lane(small, handler.library(), outbox_, nullptr, attention_.callback());
+  for (int i = 0; i < 200; ++i) lane.push(make_message(std::to_string(i), "x"), false);
+  EXPECT_EQ(lane.waiting(), 6u);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
-  EXPECT_TRUE(lane.has_drained());
-  EXPECT_EQ(lane.counts().ok, 5u);
+  EXPECT_EQ(lane.counts().ok, 6u);
+  EXPECT_EQ(lane.counts().dropped, 194u);
 }
 
 TEST_F(LaneTest, AnAnswerGivenThroughTheWrongWorkersHostIsNobodys) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
-  Lane lane(several(2), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(several(2), handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
-  lane.push(make_message("a", "1"));
+  lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(1));
   const std::uint64_t id = handler.seen()[0].id;
   for (const fastmqtt_host* host : handler.hosts())
@@ -390,15 +386,16 @@ TEST_F(LaneTest, PendingIsBounded) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
   HandlerConfig small = config();
   small.queue.messages = 3;
-  Lane lane(small, handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(lane.push(make_message(std::to_string(i), "x")));
+  for (int i = 0; i < 3; ++i) lane.push(make_message(std::to_string(i), "x"), false);
   ASSERT_TRUE(handler.wait_for(3));
-  EXPECT_FALSE(lane.push(make_message("more", "x")));
+  const MessagePtr more = make_message("more", "x");
+  EXPECT_FALSE(lane.takes(*more));
   handler.host()->complete(handler.host(), handler.seen()[1].id, FASTMQTT_OK);
   const TimePoint deadline = Clock::now() + 10s;
-  while (!lane.has_room(1) && Clock::now() < deadline) std::this_thread::yield();
-  EXPECT_TRUE(lane.push(make_message("more", "x")));
+  while (!lane.takes(*more) && Clock::now() < deadline) std::this_thread::yield();
+  lane.push(more, false);
   ASSERT_TRUE(handler.wait_for(4));
   for (const auto& seen : handler.seen())
     handler.host()->complete(handler.host(), seen.id, FASTMQTT_OK);
@@ -410,7 +407,7 @@ TEST_F(LaneTest, PublishesFromAnyThreadIntoTheOutbox) {
   InProcessHandler handler;
   HandlerConfig small = config();
   small.queue.messages = 300;
-  Lane lane(small, handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, nullptr, attention_.callback());
   const fastmqtt_host* host = handler.host();
   fastmqtt_message message{};
   message.size = sizeof message;
@@ -438,10 +435,10 @@ TEST_F(LaneTest, AnOverduePendingMessageStaysReadableUntilItIsCompleted) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 5ms;
-  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
   for (int i = 0; i < 20; ++i) {
-    lane.push(make_message(std::to_string(i), "payload " + std::to_string(i)));
+    lane.push(make_message(std::to_string(i), "payload " + std::to_string(i)), false);
     ASSERT_TRUE(handler.wait_for(2 * static_cast<std::size_t>(i) + 2));
   }
   ASSERT_EQ(given.size(), 20u);
@@ -457,12 +454,12 @@ TEST_F(LaneTest, AnOverduePendingMessageStaysReadableUntilItIsCompleted) {
 
 TEST_F(LaneTest, TheAlarmCanBeTakenBack) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, false, settled_, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   const fastmqtt_host* host = handler.host();
   host->wake_at(host, 0);
   host->wake_at(host, std::numeric_limits<std::int64_t>::max());
   lane.start();
-  lane.push(make_message("a", "1"));
+  lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(handler.wakes(), 0u);
 }
@@ -476,8 +473,8 @@ TEST_F(LaneTest, SaysWhenACallTookTooLong) {
   const testing::RecordedLog log;
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 1ms;
-  Lane lane(short_timeout, handler.library(), outbox_, false, settled_, attention_.callback());
-  lane.push(make_message("a/b", "1"));
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
+  lane.push(make_message("a/b", "1"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
   ASSERT_EQ(log.texts().size(), 1u);

@@ -31,8 +31,8 @@ class OutboxTest : public ::testing::Test {
   }
 
   Outbox outbox_;
-  Outbox::SenderPtr a_ = Outbox::make_sender("a", "plugin", two_messages());
-  Outbox::SenderPtr b_ = Outbox::make_sender("b", "plugin", two_messages());
+  Outbox::SenderPtr a_ = outbox_.make_sender("a", "plugin", two_messages());
+  Outbox::SenderPtr b_ = outbox_.make_sender("b", "plugin", two_messages());
   std::vector<std::uint64_t> numbers_;
   testing::RecordedLog log_;
 };
@@ -62,7 +62,7 @@ TEST_F(OutboxTest, IsBoundedForEachSender) {
 TEST_F(OutboxTest, IsBoundedInBytesToo) {
   QueueConfig limits;
   limits.size = 1 << 10;
-  const auto sender = Outbox::make_sender("c", "plugin", limits);
+  const auto sender = outbox_.make_sender("c", "plugin", limits);
   EXPECT_TRUE(publish(sender, std::string(5000, 'x'))) << "alone one of any size may go";
   EXPECT_FALSE(publish(sender, "x"));
 }

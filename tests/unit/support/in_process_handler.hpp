@@ -130,6 +130,7 @@ inline MessagePtr make_message(const std::string& topic, const std::string& payl
                                                   .payload = payload,
                                                   .qos = qos,
                                                   .retain = retain,
+                                                  .id = next_message_id(),
                                                   .subscription_ids = subscription_ids});
 }
 

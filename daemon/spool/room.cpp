@@ -1,0 +1,67 @@
+#include "daemon/spool/room.hpp"
+
+#include <algorithm>
+
+#include "daemon/base/units.hpp"
+
+namespace fastmqttd {
+namespace {
+
+// For noting what is handled, and for what is appended between two measurements.
+constexpr std::uint64_t kReserve = 1 << 20;
+// An append writes a page of the log, however small it is.
+constexpr std::uint64_t kPage = 4096;
+// With so much of the disk it is worth going on, whatever filled it.
+constexpr std::uint64_t kPlenty = 4 << 20;
+
+std::uint64_t above_zero(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
+
+// An append takes its bytes twice, in the log and later in the database, and from the disk only
+// what these files have not got yet.
+std::uint64_t room_for_appends(std::uint64_t in_log, std::uint64_t in_database,
+                               std::uint64_t disk) {
+  const auto [less, more] = std::minmax(in_log, in_database);
+  if (disk <= more - less) return less + disk;
+  return more + (disk - (more - less)) / 2;
+}
+
+}  // namespace
+
+void SpoolRoom::measured(const Measured& now) {
+  const std::uint64_t to_move = above_zero(now.unmoved, now.free);
+  const std::uint64_t disk = above_zero(now.disk, to_move + kReserve);
+  measured_used_ = now.used;
+  appended_ = 0;
+  log_grown_ = 0;
+  disk_room_ = room_for_appends(above_zero(now.log_file, now.log),
+                                above_zero(now.free, now.unmoved), disk);
+  low_ = disk < 4 * (to_move + kReserve);
+}
+
+void SpoolRoom::appended(std::uint64_t bytes) {
+  appended_ += bytes;
+  log_grown_ += bytes + kPage;
+}
+
+std::string SpoolRoom::refuses(std::uint64_t bytes) {
+  std::string why;
+  if (used() + bytes > max_size_)
+    why = "the spool has reached its spool.max_size of " + format_size(max_size_);
+  else if (log_grown_ + bytes > disk_room_)
+    why = "the disk of the spool is full";
+  if (!why.empty()) full_at_ = std::max<std::uint64_t>(used(), 1);
+  return why;
+}
+
+bool SpoolRoom::has_drained() {
+  const std::uint64_t limit = full_at_;
+  if (limit == 0) return true;
+  const auto below_four_fifths = [this](std::uint64_t of) { return used() * 5 < of * 4; };
+  const bool drained =
+      below_four_fifths(max_size_) &&
+      (disk_room_ > kPlenty || (below_four_fifths(limit) && disk_room_ > kStale));
+  if (drained) full_at_ = 0;
+  return drained;
+}
+
+}  // namespace fastmqttd

@@ -1,0 +1,67 @@
+// The part of the spool that keeps what was given up.
+#include "daemon/spool/spool.hpp"
+#include "daemon/spool/stored_message.hpp"
+
+namespace fastmqttd {
+namespace {
+
+constexpr const char* kColumns =
+    "SELECT dead_letters.id, name, reason, attempts, died_ns, length(payload), received_ns, qos, "
+    "retain, topic, properties, ";
+
+DeadLetter letter(const sqlite::Statement& row) {
+  return {row.number(0),
+          std::string(row.bytes(1)),
+          std::string(row.bytes(2)),
+          static_cast<std::uint32_t>(row.number(3)),
+          row.number(4),
+          static_cast<std::size_t>(row.number(5)),
+          stored_message(row, 6, 0, false)};
+}
+
+}  // namespace
+
+// By connections of their own, so that no append waits for it.
+std::vector<DeadLetter> Spool::dead_letters(std::int64_t after, std::size_t limit,
+                                            const std::optional<std::string>& handler) {
+  std::vector<DeadLetter> letters;
+  sqlite::Database database(file_);
+  sqlite::Statement rows(database, std::string(kColumns) +
+                                       "x'' FROM dead_letters JOIN handlers ON handlers.id=handler "
+                                       "WHERE dead_letters.id>?1 AND (?3 OR name=?4) "
+                                       "ORDER BY dead_letters.id LIMIT ?2");
+  rows.bind(1, after).bind(2, static_cast<std::int64_t>(limit));
+  rows.bind(3, std::int64_t{!handler}).bind(4, handler.value_or(""));
+  while (rows.step()) letters.push_back(letter(rows));
+  return letters;
+}
+
+std::optional<DeadLetter> Spool::dead_letter(std::int64_t id) {
+  sqlite::Database database(file_);
+  sqlite::Statement rows(database, std::string(kColumns) +
+                                       "payload FROM dead_letters JOIN handlers ON "
+                                       "handlers.id=handler WHERE dead_letters.id=?1");
+  rows.bind(1, id);
+  if (!rows.step()) return std::nullopt;
+  return letter(rows);
+}
+
+std::optional<HandlerKey> Spool::replay(std::int64_t id, std::uint64_t message_id) {
+  const auto handler = store_->lock()->replay(id, message_id);
+  if (!handler) return handler;
+  auto counts = counts_.lock();
+  ++counts->waiting[*handler];
+  --counts->dead[*handler];
+  return handler;
+}
+
+bool Spool::drop_dead_letter(std::int64_t id) {
+  const auto letter = dead_letter(id);
+  if (!letter) return false;
+  auto store = store_->lock();
+  if (!store->drop_dead_letter(id)) return false;
+  --counts_.lock()->dead[store->handler(letter->handler)];
+  return true;
+}
+
+}  // namespace fastmqttd
