@@ -128,6 +128,12 @@ void Supervisor::give_up() {
                              "shutdown timeout of {}: they are lost",
                              lane->name(), left, format_duration(shutdown_timeout_)),
                  {{"MQTT_HANDLER", lane->name()}});
+    else if (const std::size_t waiting = lane->waiting(); waiting > 0 && !lane->finished())
+      log::write(log::Level::warning,
+                 fmt::format("{}: {} messages were not handled within the shutdown timeout of {}: "
+                             "they are kept for the next start",
+                             lane->name(), waiting, format_duration(shutdown_timeout_)),
+                 {{"MQTT_HANDLER", lane->name()}});
   // Lanes between two calls end in no time; one that hangs in a call never does.
   loop_.once_after(200ms, [this] { loop_.finish(exit_status_); });
 }

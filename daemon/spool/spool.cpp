@@ -323,7 +323,10 @@ void Spool::checkpoint() {
 
 void Spool::checkpoint_once() {
   try {
-    if (!mover_) mover_ = std::make_unique<sqlite::Database>(file_);
+    if (!mover_) {
+      mover_ = std::make_unique<sqlite::Database>(file_);
+      mover_->run("SELECT count(*) FROM sqlite_schema");  // before that it knows of no log
+    }
     int pages = 0, moved = 0;
     const int code = ::sqlite3_wal_checkpoint_v2(mover_->handle(), nullptr,
                                                  SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);

@@ -360,7 +360,8 @@ TEST_F(SpoolTest, TakesOverASpoolOfTheFirstFormat) {
   const HandlerKey one = spool->handler("one"), two = spool->handler("two");
   EXPECT_THAT(left(*spool, one), ElementsAre(7, 8, 9));
   EXPECT_THAT(left(*spool, two), ElementsAre(8, 9));
-  const Message& m = *page(*spool, two).messages.at(0).message;
+  const MessagePtr kept = page(*spool, two).messages.at(0).message;
+  const Message& m = *kept;
   EXPECT_EQ(m.topic(), "b");
   EXPECT_EQ(m.payload(), "q");
   EXPECT_EQ(m.qos(), 2);
