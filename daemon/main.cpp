@@ -149,10 +149,9 @@ void check(const Config& config, const std::string& config_file) {
 void log_counts(const Dispatcher& dispatcher) {
   for (const auto& lane : dispatcher.lanes()) {
     const Lane::Counts counts = lane->counts();
-    std::string text =
-        fmt::format("{}: {} ok, {} retry, {} reject, {} given up, {} dropped, {} expired",
-                    lane->name(), counts.ok, counts.retry, counts.reject, counts.dead,
-                    counts.dropped, counts.expired);
+    std::string text = fmt::format(
+        "{}: {} ok, {} retry, {} reject, {} given up, {} dropped, {} expired", lane->name(),
+        counts.ok, counts.retry, counts.reject, counts.dead, counts.dropped, counts.expired);
     const Outbox::Counts published = lane->publish_counts();
     if (published.published + published.failed + published.waiting > 0)
       text += fmt::format(", {} published, {} not", published.published, published.failed);
@@ -160,11 +159,12 @@ void log_counts(const Dispatcher& dispatcher) {
       text += fmt::format(", {} {}", name, value);
     log::write(log::Level::info, text, {{"MQTT_HANDLER", lane->name()}});
     if (published.waiting > 0)
-      log::write(log::Level::warning,
-                 fmt::format("{}: {} messages to be published have not reached the broker: those of "
-                             "QoS 1 and 2 are kept for the next start",
-                             lane->name(), published.waiting),
-                 {{"MQTT_HANDLER", lane->name()}});
+      log::write(
+          log::Level::warning,
+          fmt::format("{}: {} messages to be published have not reached the broker: those of "
+                      "QoS 1 and 2 are kept for the next start",
+                      lane->name(), published.waiting),
+          {{"MQTT_HANDLER", lane->name()}});
   }
 }
 
@@ -205,8 +205,7 @@ int run(const Config& config, const std::string& config_file) {
     log::info("{} messages of an earlier run are to be handled first", restored.deliveries);
   if (restored.publishes > 0)
     log::info("{} messages of an earlier run are to be published first", restored.publishes);
-  Session session(config.mqtt, client_id(config, config_file), state, spool, dispatcher,
-                  attention);
+  Session session(config.mqtt, client_id(config, config_file), state, spool, dispatcher, attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
   supervisor = &the_supervisor;
 

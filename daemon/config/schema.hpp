@@ -100,10 +100,9 @@ struct Words<Durability> {
 
 template <>
 struct Words<WhenFull> {
-  static constexpr std::array<Word<WhenFull>, 3> kAll{
-      {{"spool", WhenFull::spool},
-       {"drop_oldest", WhenFull::drop_oldest},
-       {"drop_newest", WhenFull::drop_newest}}};
+  static constexpr std::array<Word<WhenFull>, 3> kAll{{{"spool", WhenFull::spool},
+                                                       {"drop_oldest", WhenFull::drop_oldest},
+                                                       {"drop_newest", WhenFull::drop_newest}}};
 };
 
 template <>

@@ -104,8 +104,7 @@ bool Dispatcher::names(const Message& message, std::uint32_t place) const {
          message.subscription_ids().end();
 }
 
-bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record,
-                        bool* was_stored) {
+bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record, bool* was_stored) {
   const std::lock_guard order(in_order_);
   Message::Parts whole = parts;
   whole.received_ns = realtime_ns();

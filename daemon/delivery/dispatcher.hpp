@@ -1,5 +1,5 @@
-// Every handler behind one door: what is received goes in, is stored, and reaches the lanes that want
-// it.
+// Every handler behind one door: what is received goes in, is stored, and reaches the lanes that
+// want it.
 //
 // accept() is called by the receiving thread and never waits for a handler; the rest by main, where
 // nothing else is said.
@@ -109,9 +109,9 @@ class Dispatcher {
   Router router_;
   // Message ids are given, and their messages stored and pushed, one after the other.
   std::mutex in_order_;
-  std::vector<Target> targets_;             // of the message at hand; under in_order_
-  std::vector<HandlerKey> target_keys_;     // likewise, those to be stored
-  std::vector<std::atomic<bool>> granted_;  // by place, what was asked for
+  std::vector<Target> targets_;                      // of the message at hand; under in_order_
+  std::vector<HandlerKey> target_keys_;              // likewise, those to be stored
+  std::vector<std::atomic<bool>> granted_;           // by place, what was asked for
   std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored
   Duration store_pause_{};                           // until then; the receiving thread's own
   Guarded<std::string> why_refused_;

@@ -441,8 +441,7 @@ void LaneQueue::hurry() {
 }
 
 bool LaneQueue::has_ready(TimePoint now) const {
-  if (suspended_)
-    return probe_ == 0 && now >= probe_at_ && (!ready_.empty() || !due_.empty());
+  if (suspended_) return probe_ == 0 && now >= probe_at_ && (!ready_.empty() || !due_.empty());
   return !ready_.empty() || (!due_.empty() && due_.begin()->first <= now);
 }
 

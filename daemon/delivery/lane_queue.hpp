@@ -225,9 +225,9 @@ class LaneQueue {
   std::deque<Delivery> tail_;  // what came meanwhile and is not stored
   bool suspended_ = false;
   std::uint32_t failed_in_row_ = 0;
-  std::uint32_t probes_ = 0;       // since it was suspended
-  TimePoint probe_at_{};           // the next one, not before
-  std::uint64_t probe_ = 0;        // the delivery that is being tried; 0: none
+  std::uint32_t probes_ = 0;  // since it was suspended
+  TimePoint probe_at_{};      // the next one, not before
+  std::uint64_t probe_ = 0;   // the delivery that is being tried; 0: none
   bool probe_held_next_ = false;
   std::minstd_rand random_{std::random_device{}()};
 };

@@ -19,8 +19,7 @@ class QueueRoom {
   // Whether one more message fits, if so much were gone.  When nothing waits one of any size does.
   bool fits(std::size_t bytes, std::size_t less_messages = 0, std::size_t less_bytes = 0) const {
     const std::size_t messages = messages_ - less_messages;
-    return messages == 0 ||
-           (messages < max_messages_ && bytes_ - less_bytes + bytes <= max_bytes_);
+    return messages == 0 || (messages < max_messages_ && bytes_ - less_bytes + bytes <= max_bytes_);
   }
   std::size_t max_messages() const { return max_messages_; }
   std::size_t max_bytes() const { return max_bytes_; }

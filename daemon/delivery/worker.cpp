@@ -114,9 +114,7 @@ std::optional<Worker::Stuck> Worker::stuck(TimePoint now) {
   return Stuck{message ? std::string(message->topic()) : std::string(), since};
 }
 
-Worker::Counts Worker::counts() const {
-  return {ok_, retry_, reject_, dead_, dropped_, expired_};
-}
+Worker::Counts Worker::counts() const { return {ok_, retry_, reject_, dead_, dropped_, expired_}; }
 
 void Worker::complete(std::uint64_t delivery_id, fastmqtt_result result) {
   Outcome outcome;
@@ -278,8 +276,8 @@ Delivery Worker::delivery_of(Backlog::Waiting waiting) const {
   delivery.arrived =
       now - nanoseconds(std::max<std::int64_t>(real - delivery.message->received_ns(), 0));
   if (waiting.due_ns > real)
-    delivery.due = now + std::min<nanoseconds>(nanoseconds(waiting.due_ns - real),
-                                               config_.retry.delay_max);
+    delivery.due =
+        now + std::min<nanoseconds>(nanoseconds(waiting.due_ns - real), config_.retry.delay_max);
   return delivery;
 }
 
@@ -446,8 +444,7 @@ void Worker::settle_one(LockedState& state, std::size_t i, Outcome& outcome) {
     delivery.view = views_;
   }
   const Settled settled = state->queue.settle(delivery, result, now);
-  if (settled.kind != Settled::Kind::pending)
-    note(std::move(delivery), result, settled, outcome);
+  if (settled.kind != Settled::Kind::pending) note(std::move(delivery), result, settled, outcome);
 }
 
 // Counts an answer, under the lock; what is to be written and logged is, later, without it.
@@ -473,8 +470,8 @@ void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& sett
       shared_.attention();
       ++(result == FASTMQTT_REJECT ? reject_ : retry_);
       if (shared_.spool)
-        changes.emplace_back(Dead{delivery.message, shared_.key, delivery.attempt, settled.reason,
-                                  delivery.stored});
+        changes.emplace_back(
+            Dead{delivery.message, shared_.key, delivery.attempt, settled.reason, delivery.stored});
       break;
   }
   outcome.reports.push_back({std::move(delivery), result, settled});

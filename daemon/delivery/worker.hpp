@@ -1,5 +1,5 @@
-// One instance of a handler at work: its queue, what of it is still in the spool, and the one thread
-// that calls it.
+// One instance of a handler at work: its queue, what of it is still in the spool, and the one
+// thread that calls it.
 //
 // push() and its like come from the thread that receives and never wait for the handler; the
 // handler's requests come from any thread; everything else from the main thread.

@@ -147,13 +147,11 @@ Client::Client(const MqttConfig& config, MqttVersion version, const std::string&
       // The address is given at each attempt.
       paho_("tcp://unset:1883", client_id,
             mqtt::create_options(version == MqttVersion::v5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1),
-            (store.new_client(version == MqttVersion::v5,
-                              {.take =
-                                   [this](std::string_view packet, const PacketRecord& record,
-                                          bool& stored) {
-                                     return take_packet(packet, record, stored);
-                                   },
-                               .refuse = [this] { refuse(); }}),
+            (store.new_client(
+                 version == MqttVersion::v5,
+                 {.take = [this](std::string_view packet, const PacketRecord& record,
+                                 bool& stored) { return take_packet(packet, record, stored); },
+                  .refuse = [this] { refuse(); }}),
              &store)) {
   paho_.set_message_callback(
       [this](const mqtt::const_message_ptr& message) { on_message(*message); });

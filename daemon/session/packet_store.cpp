@@ -25,6 +25,17 @@ bool has(const std::string& packet, char flag) {
   return !packet.empty() && (packet.front() & flag) != 0;
 }
 
+// What is kept of a received packet: a PUBLISH with its identifier and next to nothing else.  The
+// message itself has been taken, and Paho only looks the identifier up.
+std::string stub(const std::string& key) {
+  const int id = packet_id(key);
+  std::string packet{'\x34', of_mqtt5(key) ? '\6' : '\5', 0, 1, 'x'};
+  packet += static_cast<char>(id >> 8);
+  packet += static_cast<char>(id & 0xFF);
+  if (of_mqtt5(key)) packet += '\0';  // the length of no properties
+  return packet;
+}
+
 }  // namespace
 
 void PacketStore::at(const std::string& session) {
@@ -130,8 +141,9 @@ void PacketStore::put_received(const std::string& key, std::string packet) {
   if (!of_mqtt5(key)) {
     if (repeated && contains_key(key)) return;
     bool stored = false;
-    if (!receiver_.take(packet, {session_, key, packet}, stored)) return;
-    state_.lock()->records[key] = {std::move(packet), stored};
+    std::string kept = stub(key);
+    if (!receiver_.take(packet, {session_, key, kept}, stored)) return;
+    state_.lock()->records[key] = {std::move(kept), stored};
     return;
   }
   if (!repeated && contains_key(key)) {
@@ -141,7 +153,7 @@ void PacketStore::put_received(const std::string& key, std::string packet) {
     receiver_.refuse();
     return;
   }
-  state_.lock()->undecided = {key, std::move(packet)};
+  state_.lock()->undecided = {key, stub(key)};
 }
 
 // Of sent ones those of QoS 2 outlive the process.

@@ -6,16 +6,17 @@
 // "sc5-N" their PUBREL; everything else is not yet under way.  Those with a 5 are of MQTT 5.
 //
 // A record of a sent packet stands until the broker has acknowledged it; a new client sends it
-// again.  One of QoS 2 outlives the process, for the broker may have half of the exchange behind it,
-// and its packet identifier must not be given to another message.  When the broker has lost the
+// again.  One of QoS 2 outlives the process, for the broker may have half of the exchange behind
+// it, and its packet identifier must not be given to another message.  When the broker has lost the
 // session, Paho removes the records one by one, not by clear().
 //
 // A record of a received one says that the message of this packet identifier was taken; then Paho,
 // and a new client too, recognises the broker's repetition.  It is written together with the
-// message, so that neither is there without the other, and taken out before the exchange ends.
-// Before MQTT 5 Paho acknowledges a QoS 2 message (PUBREC) and hands it over only at PUBREL, too late
-// to refuse it: so it is taken from here, from the packet itself, right before the acknowledgement.
-// With MQTT 5 Paho hands over before it acknowledges; the record waits for settle().
+// message, so that neither is there without the other, and taken out when the exchange ends.
+// Before MQTT 5 Paho acknowledges a QoS 2 message (PUBREC) and hands it over only at PUBREL, too
+// late to refuse it: so it is taken from here, from the packet itself, right before the
+// acknowledgement. With MQTT 5 Paho hands over before it acknowledges; the record waits for
+// settle().
 //
 // Any thread: Paho's two, and that of whoever publishes (Paho records a command before it takes its
 // own lock).

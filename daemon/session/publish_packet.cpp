@@ -56,7 +56,7 @@ std::optional<PublishPacket> parse_publish(std::string_view packet, bool mqtt5) 
   publish.retain = (header & 1) != 0;
   const unsigned high = reader.byte();
   publish.topic = reader.take(high << 8 | reader.byte());
-  if (publish.qos > 0) reader.take(2);  // the packet identifier
+  if (publish.qos > 0) reader.take(2);      // the packet identifier
   if (mqtt5) reader.take(reader.length());  // the properties
   publish.payload = reader.rest();
   if (!reader.good() || publish.qos > 2) return std::nullopt;

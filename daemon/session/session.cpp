@@ -582,8 +582,8 @@ class Session::Owner {
 };
 
 Session::Session(const MqttConfig& config, std::string client_id,
-                 const std::filesystem::path& state_directory, Spool& spool,
-                 Dispatcher& dispatcher, std::function<void()> attention)
+                 const std::filesystem::path& state_directory, Spool& spool, Dispatcher& dispatcher,
+                 std::function<void()> attention)
     : owner_(std::make_unique<Owner>(config, std::move(client_id), state_directory, spool,
                                      dispatcher, std::move(attention))) {}
 Session::~Session() = default;

@@ -55,8 +55,7 @@ std::vector<std::uint64_t> Parked::first(std::string_view topic, std::size_t lim
   std::vector<std::uint64_t> ids;
   if (file_) {
     file_->first.bind(1, topic).bind(2, static_cast<std::int64_t>(limit));
-    while (file_->first.step())
-      ids.push_back(static_cast<std::uint64_t>(file_->first.number(0)));
+    while (file_->first.step()) ids.push_back(static_cast<std::uint64_t>(file_->first.number(0)));
   }
   const auto more = in_memory_.find(topic);
   if (more == in_memory_.end()) return ids;
@@ -67,8 +66,7 @@ std::vector<std::uint64_t> Parked::first(std::string_view topic, std::size_t lim
 
 void Parked::remove(const std::string& topic, const std::vector<std::uint64_t>& ids) {
   if (ids.empty()) return;
-  if (file_)
-    file_->remove.bind(1, topic).bind(2, static_cast<std::int64_t>(ids.back())).step();
+  if (file_) file_->remove.bind(1, topic).bind(2, static_cast<std::int64_t>(ids.back())).step();
   const auto more = in_memory_.find(topic);
   if (more == in_memory_.end()) return;
   while (!more->second.empty() && more->second.front() <= ids.back()) more->second.pop_front();

@@ -2,7 +2,8 @@
 // topic, in a file of its own that nobody needs after this run.
 //
 // Millions may wait behind one message, and all the others are to pass by them without reading them
-// again and again.  Where the disk has no room for that, the ids are kept in memory.  For one thread.
+// again and again.  Where the disk has no room for that, the ids are kept in memory.  For one
+// thread.
 #pragma once
 
 #include <cstddef>

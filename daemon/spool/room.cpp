@@ -33,8 +33,8 @@ void SpoolRoom::measured(const Measured& now) {
   measured_used_ = now.used;
   appended_ = 0;
   log_grown_ = 0;
-  disk_room_ = room_for_appends(above_zero(now.log_file, now.log),
-                                above_zero(now.free, now.unmoved), disk);
+  disk_room_ =
+      room_for_appends(above_zero(now.log_file, now.log), above_zero(now.free, now.unmoved), disk);
   low_ = disk < 4 * (to_move + kReserve);
 }
 
@@ -57,9 +57,8 @@ bool SpoolRoom::has_drained() {
   const std::uint64_t limit = full_at_;
   if (limit == 0) return true;
   const auto below_four_fifths = [this](std::uint64_t of) { return used() * 5 < of * 4; };
-  const bool drained =
-      below_four_fifths(max_size_) &&
-      (disk_room_ > kPlenty || (below_four_fifths(limit) && disk_room_ > kStale));
+  const bool drained = below_four_fifths(max_size_) &&
+                       (disk_room_ > kPlenty || (below_four_fifths(limit) && disk_room_ > kStale));
   if (drained) full_at_ = 0;
   return drained;
 }

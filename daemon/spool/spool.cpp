@@ -255,9 +255,10 @@ bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
     failed(error, "cannot note what is handled");
     progress = {};
     if (!std::exchange(failure_logged_, true))
-      log::error("{}: cannot note what is handled: {}: trying again; until then it may be handled "
-                 "again after a restart",
-                 file_.string(), error.what());
+      log::error(
+          "{}: cannot note what is handled: {}: trying again; until then it may be handled "
+          "again after a restart",
+          file_.string(), error.what());
     return false;
   }
   if (std::exchange(failure_logged_, false))
@@ -333,9 +334,10 @@ void Spool::checkpoint_once() {
     if (code != SQLITE_OK) throw sqlite::Error(code, ::sqlite3_errmsg(mover_->handle()));
     moved_pages_ = moved;
   } catch (const sqlite::Error& error) {
+    moved_pages_ = log_pages_.load();  // not at once again
+    if ((error.code() & 0xff) == SQLITE_BUSY) return;
     failed(error, "cannot move its log into it");
     log::error("{}: cannot move its log into it: {}", file_.string(), error.what());
-    moved_pages_ = log_pages_.load();  // not at once again
   }
 }
 

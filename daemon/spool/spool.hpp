@@ -69,8 +69,8 @@ class Spool {
 
   // Soon, in order.
   void write(Changes changes);
-  // The same, and returns when it is on disk; false when a try to write it has failed: then it never
-  // is.
+  // The same, and returns when it is on disk; false when a try to write it has failed: then it
+  // never is.
   bool write_now(Changes changes);
   // Returns when all of it is written, after `limit` at the latest.
   void flush(Duration limit);
@@ -147,7 +147,7 @@ class Spool {
   std::atomic<int> appending_{0};  // threads that want the store for an append
   std::uint64_t run_began_ = 0;
   Guarded<Counts> counts_;
-  std::atomic<int> log_pages_{0};  // in the write-ahead log
+  std::atomic<int> log_pages_{0};            // in the write-ahead log
   std::atomic<int> moved_pages_{0};          // of them, into the database
   std::unique_ptr<sqlite::Database> mover_;  // the thread's own
   bool failure_logged_ = false;              // likewise

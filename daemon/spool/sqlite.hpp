@@ -31,7 +31,7 @@ class Statement {
   Statement(Database& database, std::string_view sql);
 
   Statement& bind(int index, std::int64_t value);
-  Statement& bind(int index, std::string_view bytes);  // a blob, borrowed until reset()
+  Statement& bind(int index, std::string_view bytes);      // a blob, borrowed until reset()
   Statement& bind_text(int index, std::string_view text);  // likewise
   // True for a row, false at the end, when it has been reset too.
   bool step();

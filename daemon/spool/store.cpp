@@ -275,7 +275,8 @@ std::map<HandlerKey, std::uint64_t> Store::count_waiting() {
   for (const auto& [handlers, set] : recipients_)
     for (const HandlerKey handler : handlers) waiting[handler] += of_set[set];
   sqlite::Statement settled(database_, "SELECT handler, count(*) FROM settled GROUP BY handler");
-  while (settled.step()) waiting[settled.number(0)] -= static_cast<std::uint64_t>(settled.number(1));
+  while (settled.step())
+    waiting[settled.number(0)] -= static_cast<std::uint64_t>(settled.number(1));
   return waiting;
 }
 

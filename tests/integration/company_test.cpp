@@ -54,7 +54,8 @@ TEST_F(Company, AHandlerBuiltWithTheFirstReleaseUsesEveryService) {
   publish(broker_, "v1/in", "else");
   await_log("old: gave up on a message: v1/in: rejected");
   EXPECT_EQ(daemon_.stop(), Exit{});
-  await_log("old: 1 ok, 0 retry, 1 reject, 1 given up, 0 dropped, 0 expired, 1 published, 0 not, used 1");
+  await_log(
+      "old: 1 ok, 0 retry, 1 reject, 1 given up, 0 dropped, 0 expired, 1 published, 0 not, used 1");
 }
 
 TEST_F(Company, WhatAnotherCxxRuntimeThrowsIsContained) {

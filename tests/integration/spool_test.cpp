@@ -30,10 +30,12 @@ class SpoolFile {
     if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK)
       throw std::runtime_error(sqlite3_errmsg(database_.get()));
   }
-  // -1 when it cannot be read.
-  int messages() const {
+  int messages() const { return count("messages"); }
+  // Rows of a table; -1 when it cannot be read.
+  int count(const std::string& table) const {
+    const std::string query = "SELECT count(*) FROM " + table;
     sqlite3_stmt* statement = nullptr;
-    sqlite3_prepare_v2(database_.get(), "SELECT count(*) FROM messages", -1, &statement, nullptr);
+    sqlite3_prepare_v2(database_.get(), query.c_str(), -1, &statement, nullptr);
     const int count = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int(statement, 0) : -1;
     sqlite3_finalize(statement);
     return count;
@@ -194,6 +196,79 @@ TEST_P(SpoolIntegration, KeepsTheMessagesOfAHandlerThatIsTakenOut) {
   EXPECT_THAT(await_records("all", 6), SizeIs(6));
 }
 
+// At most so many kilobytes of memory are the process's own.
+std::size_t resident_kib(pid_t pid) {
+  const std::string status = read_file("/proc/" + std::to_string(pid) + "/status");
+  return std::stoul(status.substr(status.find("VmRSS:") + 6));
+}
+
+TEST_P(SpoolIntegration, ABacklogIsOnDiskAndNotInMemory) {
+  start(recorder("all", "n", "", "queue: {messages: 100}"), {"n"}, version());
+  hold("all");
+  publish(broker_, "n", "0");
+  await_held("all");
+  const std::size_t before = resident_kib(daemon_.process().pid());
+  constexpr int kMessages = 3000;
+  const std::string filling(20'000, 'x');
+  std::vector<std::string> sent;
+  for (const std::string& number : numbers(kMessages)) sent.push_back(number + " " + filling);
+  publish_all(broker_, "n", sent);
+  ASSERT_TRUE(broker_.wait_for_acknowledgements(daemon_.client_id(), kMessages + 1));
+  // 60 MB of them.
+  EXPECT_LT(resident_kib(daemon_.process().pid()), before + 20'000);
+  daemon_.kill();
+  release("all");
+  daemon_.start_ready();
+  const Records all = await_records("all", kMessages + 1);
+  EXPECT_EQ(losses(sent, payloads(Records(all.begin() + 1, all.end()))), "");
+  EXPECT_LT(resident_kib(daemon_.process().pid()), before + 20'000);
+}
+
+// What is given back after a kill has not forgotten its attempts.
+TEST_P(SpoolIntegration, CountsAttemptsAcrossAKill) {
+  const std::string handlers =
+      recorder("flaky", "n", "answer: 'retry:2'", "retry: {attempts: 3, delay: 1s, delay_max: 1s}");
+  start(handlers, {"n"}, version());
+  publish(broker_, "n", "x");
+  await_records("flaky", 1);
+  ASSERT_TRUE(eventually([&] { return SpoolFile(spool()).count("retries") == 1; }));
+  daemon_.kill();
+  daemon_.start_ready();
+  const Records all = await_records("flaky", 3);
+  EXPECT_EQ(all[1].attempt, 2);
+  EXPECT_TRUE(all[1].dup);
+  EXPECT_EQ(all[2].attempt, 3);
+}
+
+TEST_P(SpoolIntegration, KeepsWhatIsGivenUp) {
+  start(recorder("picky", "n", "answer: reject"), {"n"}, version());
+  publish(broker_, "n", "x");
+  ASSERT_TRUE(eventually([&] { return SpoolFile(spool()).count("dead_letters") == 1; }));
+  EXPECT_EQ(SpoolFile(spool()).messages(), 0);
+}
+
+TEST_P(SpoolIntegration, AtItsLimitLeavesTheRestToTheBrokerUntilItHasDrained) {
+  broker_.start();
+  daemon_.add_plugin("recorder");
+  daemon_.configure(daemon_.mqtt_section(broker_, version()) +
+                    "spool: {max_size: 1MiB}\nhandlers:\n" + recorder("all", "{topic: n, qos: 2}"));
+  daemon_.start_ready();
+  await_subscriptions({"n"});
+  hold("all");
+  const std::string filling(10'000, 'x');
+  std::vector<std::string> sent;
+  for (const std::string& number : numbers(300)) sent.push_back(number + " " + filling);
+  publish_all(broker_, "n", sent, {.qos = 2});
+  await_log("the spool has reached its spool.max_size of 1MiB: not taking messages until");
+  EXPECT_TRUE(eventually([&] {
+    return daemon_.notify().text().find("the spool has reached its spool.max_size of 1MiB") !=
+           std::string::npos;
+  }));
+  release("all");
+  await_log("messages can be stored again: connecting");
+  EXPECT_EQ(losses(sent, payloads(await_records("all", 300))), "");
+}
+
 TEST_P(SpoolIntegration, RefusesWhatItCannotStore) {
   start(recorder("all", "{topic: n, qos: 2}"), {"n"}, version());
   publish(broker_, "n", "first");
@@ -236,6 +311,36 @@ TEST_F(IntegrationTest, QoS0IsNotSpooled) {
   EXPECT_EQ(SpoolFile(daemon_.file("state") / "spool.db").messages(), 0);
   release("all");
   await_records("all", 10);
+}
+
+// MQTT 5.0 section 3.3.2.3.3.
+TEST_F(IntegrationTest, WhatExpiresWhileItWaitsIsNotDelivered) {
+  start(recorder("all", "n"), {"n"});
+  hold("all");
+  publish(broker_, "n", "first");
+  await_held("all");
+  publish(broker_, "n", "short",
+          {.arguments = {"-V", "mqttv5", "-D", "publish", "message-expiry-interval", "1"}});
+  publish(broker_, "n", "long",
+          {.arguments = {"-V", "mqttv5", "-D", "publish", "message-expiry-interval", "100"}});
+  const auto expired = std::chrono::steady_clock::now() + 2s;
+  ASSERT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > expired; }));
+  release("all");
+  EXPECT_THAT(payloads(await_records("all", 2)), ElementsAre("first", "long"));
+  await_log("all: 1 messages expired while they waited");
+  EXPECT_TRUE(
+      eventually([&] { return SpoolFile(daemon_.file("state") / "spool.db").messages() == 0; }));
+}
+
+TEST_F(IntegrationTest, AHandlerThatFailsAndFailsIsSuspendedUntilItWorks) {
+  start(recorder("all", "n/#", "answer: 'retry:2'",
+                 "retry: {attempts: 2, delay: 20ms, delay_max: 50ms}"),
+        {"n/#"});
+  for (const std::string& number : numbers(8)) publish(broker_, "n/" + number, number);
+  await_log("all: suspended: it fails again and again");
+  await_log("all: works again: going on");
+  // Two attempts were allowed, and failed; but none while it was suspended counted.
+  EXPECT_TRUE(eventually([&] { return distinct(payloads(records("all"))).size() == 8; }));
 }
 
 TEST_F(IntegrationTest, SpoolThatCannotBeUsedEndsTheStart) {

@@ -151,7 +151,7 @@ TEST(ReaderErrors, Words) {
       {"handlers: {h: {queue: {when_full: block}}}",
        "1:35: handlers.h.queue.when_full: cannot be 'block': expected spool, "
        "drop_oldest or drop_newest"},
-{"handlers: {h: {isolation: process}}",
+      {"handlers: {h: {isolation: process}}",
        "1:27: handlers.h.isolation: cannot be 'process': it is reserved and not built yet: "
        "expected none"},
       {"handlers: {h: {isolation: thread}}",

@@ -66,8 +66,7 @@ TEST_F(DispatcherTest, TakesOneOfTheCopiesThatTheBrokerSends) {
   Dispatcher dispatcher(
       {handler("one", {filter("a/#"), filter("a/+")}), handler("two", {filter("a/+")})}, [] {});
   const SubscriptionPlan& plan = dispatcher.plan();
-  for (std::uint32_t place : {0u, 1u})
-    accept(dispatcher, "a/b", "x", 1, {plan.identifier(place)});
+  for (std::uint32_t place : {0u, 1u}) accept(dispatcher, "a/b", "x", 1, {plan.identifier(place)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1}));
   accept(dispatcher, "a/b", "y", 1, {plan.identifier(0), plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{2, 2})) << "a broker may send one copy for all";
@@ -161,7 +160,8 @@ class SpooledDispatcherTest : public DispatcherTest {
 };
 
 TEST_F(SpooledDispatcherTest, StoresWhatIsPromised) {
-  Dispatcher dispatcher({handler("one", {filter("#")})}, [] {}, &spool());
+  Dispatcher dispatcher(
+      {handler("one", {filter("#")})}, [] {}, &spool());
   EXPECT_TRUE(accept(dispatcher, "a", "0", 0));
   EXPECT_EQ(spool().waiting(dispatcher.lanes()[0]->key()), 0u);
   EXPECT_TRUE(accept(dispatcher, "a", "1", 1));
@@ -171,7 +171,8 @@ TEST_F(SpooledDispatcherTest, StoresWhatIsPromised) {
 }
 
 TEST_F(SpooledDispatcherTest, StoresNothingWhenOptimistic) {
-  Dispatcher dispatcher({handler("one", {filter("#")})}, [] {}, &spool(), true);
+  Dispatcher dispatcher(
+      {handler("one", {filter("#")})}, [] {}, &spool(), true);
   EXPECT_TRUE(accept(dispatcher, "a", "2", 2));
   EXPECT_EQ(spool().waiting(dispatcher.lanes()[0]->key()), 0u);
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
@@ -180,7 +181,8 @@ TEST_F(SpooledDispatcherTest, StoresNothingWhenOptimistic) {
 TEST_F(SpooledDispatcherTest, WhatFindsNoRoomInMemoryGoesToTheSpool) {
   HandlerToRun small = handler("small", {filter("#")});
   small.config.queue.messages = 2;
-  Dispatcher dispatcher({small}, [] {}, &spool());
+  Dispatcher dispatcher(
+      {small}, [] {}, &spool());
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(accept(dispatcher, "a", std::to_string(i), i % 2));
   EXPECT_EQ(dispatcher.lanes()[0]->counts().dropped, 0u);
   EXPECT_EQ(waiting(dispatcher), (Counts{10}));
@@ -194,7 +196,8 @@ TEST_F(SpooledDispatcherTest, AFullSpoolRefusesWhatIsPromisedAndDropsTheRest) {
   config_.max_size = 1 << 20;
   HandlerToRun small = handler("small", {filter("#")});
   small.config.queue.messages = 1;
-  Dispatcher dispatcher({small, handler("large", {filter("#")})}, [] {}, &spool());
+  Dispatcher dispatcher(
+      {small, handler("large", {filter("#")})}, [] {}, &spool());
   int accepted = 0;
   while (accept(dispatcher, "a", std::string(10'000, 'x'))) ++accepted;
   EXPECT_GT(accepted, 50);
@@ -212,14 +215,14 @@ TEST_F(SpooledDispatcherTest, AFullSpoolRefusesWhatIsPromisedAndDropsTheRest) {
 
 TEST_F(SpooledDispatcherTest, RestoresWhatAnEarlierRunLeft) {
   {
-    Dispatcher dispatcher({handler("one", {filter("#")}), handler("gone", {filter("#")})}, [] {},
-                          &spool());
+    Dispatcher dispatcher(
+        {handler("one", {filter("#")}), handler("gone", {filter("#")})}, [] {}, &spool());
     for (int i = 0; i < 3; ++i) accept(dispatcher, "a", std::to_string(i));
   }
   spool_.reset();
   const testing::RecordedLog log;
-  Dispatcher dispatcher({handler("one", {filter("#")}), handler("new", {filter("#")})}, [] {},
-                        &spool());
+  Dispatcher dispatcher(
+      {handler("one", {filter("#")}), handler("new", {filter("#")})}, [] {}, &spool());
   EXPECT_EQ(dispatcher.restore().deliveries, 3u);
   ASSERT_EQ(log.texts().size(), 1u);
   EXPECT_EQ(log.texts()[0].substr(0, 66),
@@ -237,12 +240,12 @@ TEST_F(SpooledDispatcherTest, RestoresWhatAnEarlierRunLeft) {
 
 TEST_F(SpooledDispatcherTest, ReplaysADeadLetter) {
   std::atomic<bool> good{false};
-  testing::InProcessHandler picky([&](const auto&) -> fastmqtt_result {
-    return good ? FASTMQTT_OK : FASTMQTT_REJECT;
-  });
+  testing::InProcessHandler picky(
+      [&](const auto&) -> fastmqtt_result { return good ? FASTMQTT_OK : FASTMQTT_REJECT; });
   HandlerToRun run = handler("picky", {filter("#")});
   run.library = &picky.library();
-  Dispatcher dispatcher({run}, [] {}, &spool());
+  Dispatcher dispatcher(
+      {run}, [] {}, &spool());
   dispatcher.start();
   accept(dispatcher, "a", "x", 1);
   accept(dispatcher, "a", "y", 0);

@@ -538,8 +538,7 @@ TEST_F(LaneQueueTest, DropsTheOldestOfQos0) {
   push("a", "3", 0);
   EXPECT_EQ(offer("a", "4", 0), (Pushed{Push::queued, 1}));
   EXPECT_EQ(take(), "1#1 3#1 4#1") << "never one of QoS 1";
-  EXPECT_EQ(offer("a", "5", 0), kDropped)
-      << "what is in the handler's hands is not dropped";
+  EXPECT_EQ(offer("a", "5", 0), kDropped) << "what is in the handler's hands is not dropped";
 }
 
 TEST_F(LaneQueueTest, DropsTheNewestOfQos0WhenToldTo) {

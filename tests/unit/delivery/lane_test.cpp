@@ -67,8 +67,7 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
   });
   Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
   lane.start();
-  for (const char* payload : {"1", "2", "bad", "4"})
-    lane.push(make_message("a", payload), false);
+  for (const char* payload : {"1", "2", "bad", "4"}) lane.push(make_message("a", payload), false);
   ASSERT_TRUE(close_and_wait(lane));
   EXPECT_EQ(handler.payloads(), "1 2 bad 4");
   EXPECT_EQ(lane.counts().ok, 3u);

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 namespace fastmqttd {
 namespace {
@@ -33,7 +36,7 @@ TEST(PacketStore, TakesAMessageBeforeMqtt5FromItsPacketOnce) {
   EXPECT_THAT(taken, ElementsAre("PUBLISH"));
   store.new_client(false, {take, [] {}});
   EXPECT_THAT(keys(store), ElementsAre("r-1"));
-  EXPECT_EQ(store.get("r-1"), "PUBLISH");
+  EXPECT_EQ(store.get("r-1"), std::string("\x34\5\0\1x\0\1", 7)) << "who it was, not what";
   store.put("r-1", Parts{mqtt::string_view("\x3c repeated")});
   EXPECT_EQ(taken.size(), 1u);
   store.put("r-1", Parts{mqtt::string_view("\x34 of a new session")});
@@ -91,6 +94,74 @@ TEST(PacketStore, TellsWhenTheRecordOfASentPacketIsGone) {
   for (const char* key : {"s5-7", "sc5-7", "s-7", "sc-7", "s-65535", "r5-9", "s5-7"})
     store.remove(key);
   EXPECT_THAT(gone, ElementsAre(7, 65535));
+}
+
+// A broker that begins another session gives its packet identifiers anew.
+TEST(PacketStore, RefusesWhatPahoWouldTakeForARepetition) {
+  PacketStore store;
+  int refused = 0;
+  store.new_client(true, {[](auto, const auto&, bool&) { return true; }, [&] { ++refused; }});
+  store.put("r5-1", Parts{mqtt::string_view("\x34 new")});
+  store.settle(true, false);
+  store.put("r5-1", Parts{mqtt::string_view("\x3c repeated")});
+  EXPECT_EQ(refused, 0);
+  store.put("r5-1", Parts{mqtt::string_view("\x34 another")});
+  EXPECT_EQ(refused, 1);
+  EXPECT_THAT(keys(store), IsEmpty()) << "the next client takes it";
+}
+
+TEST(PacketStore, GivesAClientThePacketsOfItsVersionOnly) {
+  PacketStore store;
+  store.new_client(true, taking());
+  store.put("s5-1", Parts{mqtt::string_view("\x34")});
+  store.put("s-2", Parts{mqtt::string_view("\x34")});
+  EXPECT_THAT(keys(store), ElementsAre("s5-1"));
+  store.new_client(false, taking());
+  EXPECT_THAT(keys(store), ElementsAre("s-2"));
+  EXPECT_THAT(store.sent_qos2(true), ::testing::SizeIs(1));
+  store.keep_only(false);
+  EXPECT_THAT(store.sent_qos2(true), IsEmpty());
+}
+
+class StoredPackets : public ::testing::Test {
+ protected:
+  ~StoredPackets() override { std::filesystem::remove_all(directory_); }
+  const std::filesystem::path directory_ =
+      std::filesystem::path(::testing::TempDir()) /
+      ("packets-" + std::to_string(::getpid()) +
+       ::testing::UnitTest::GetInstance()->current_test_info()->name());
+};
+
+TEST_F(StoredPackets, OfQos2OutliveTheProcess) {
+  {
+    Spool spool(directory_, {});
+    PacketStore store(&spool);
+    store.at("me@broker");
+    store.new_client(true, taking());
+    store.put("s5-1", Parts{mqtt::string_view("\x32 of QoS 1")});
+    store.put("s5-2", Parts{mqtt::string_view("\x34 of QoS 2")});
+    store.put("sc5-2", Parts{mqtt::string_view("PUBREL")});
+    store.put("s5-3", Parts{mqtt::string_view("\x34 of QoS 2")});
+    store.remove("s5-3");
+    store.put("r5-4", Parts{mqtt::string_view("\x34")});
+    std::string why;
+    const PacketRecord record = store.undecided();
+    const Message message({.topic = "t", .payload = "x", .qos = 2, .id = next_message_id()});
+    ASSERT_TRUE(spool.append(message, std::vector{spool.handler("one")}, &record, why));
+    store.settle(true, true);
+  }
+  Spool spool(directory_, {});
+  PacketStore store(&spool);
+  store.at("me@broker");
+  store.new_client(true, taking());
+  EXPECT_THAT(keys(store), ElementsAre("r5-4", "s5-2", "sc5-2"));
+  EXPECT_EQ(store.sent_qos2(true), (std::map<int, std::string>{{2, "\x34 of QoS 2"}}));
+  store.at("me@other");
+  EXPECT_THAT(keys(store), IsEmpty());
+  store.at("me@broker");
+  EXPECT_THAT(keys(store), ElementsAre("r5-4")) << "what was sent goes another way";
+  store.remove("r5-4");
+  EXPECT_TRUE(spool.packets("me@broker").empty());
 }
 
 }  // namespace

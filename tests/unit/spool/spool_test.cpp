@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Pair;
 
 class SpoolTest : public ::testing::Test {
@@ -30,8 +30,8 @@ class SpoolTest : public ::testing::Test {
     return std::make_unique<Spool>(directory_, config);
   }
   static MessagePtr message(std::uint64_t id, std::string_view payload = "x") {
-    return std::make_shared<Message>(Message::Parts{
-        .topic = "a/b", .payload = payload, .qos = 1, .received_ns = 5, .id = id});
+    return std::make_shared<Message>(
+        Message::Parts{.topic = "a/b", .payload = payload, .qos = 1, .received_ns = 5, .id = id});
   }
   static void append(Spool& spool, const MessagePtr& message, std::vector<HandlerKey> handlers) {
     std::string why;
@@ -278,7 +278,8 @@ TEST_F(SpoolTest, KeepsPacketsBySession) {
     EXPECT_TRUE(spool->keep_packet({"me@other", "s5-3", "x"}));
   }
   const auto spool = open();
-  EXPECT_THAT(spool->packets("me@broker"), ElementsAre(Pair("r5-1", "PUBLISH"), Pair("s5-2", "new")));
+  EXPECT_THAT(spool->packets("me@broker"),
+              ElementsAre(Pair("r5-1", "PUBLISH"), Pair("s5-2", "new")));
   EXPECT_TRUE(spool->forget_packet("me@broker", "r5-1"));
   EXPECT_THAT(spool->packets("me@broker"), ElementsAre(Pair("s5-2", "new")));
 }
@@ -326,7 +327,8 @@ TEST_F(SpoolTest, HoldsAsMuchAsItMay) {
   const std::string payload(5000, 'x');
   std::string why;
   std::uint64_t id = 0;
-  while (spool->append(*message(++id, payload), std::vector{one}, nullptr, why)) ASSERT_LT(id, 300u);
+  while (spool->append(*message(++id, payload), std::vector{one}, nullptr, why))
+    ASSERT_LT(id, 300u);
   EXPECT_GT(id, 90u);
   EXPECT_THAT(why, HasSubstr("the spool has reached its spool.max_size of 1MiB"));
   EXPECT_FALSE(spool->has_room());
