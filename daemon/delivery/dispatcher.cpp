@@ -190,6 +190,10 @@ bool Dispatcher::finished() const {
   return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->finished(); });
 }
 
+bool Dispatcher::at_rest() const {
+  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->at_rest(); });
+}
+
 std::size_t Dispatcher::waiting() {
   std::size_t messages = 0;
   for (const auto& lane : lanes_) messages += lane->waiting();

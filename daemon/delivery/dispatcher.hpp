@@ -77,6 +77,8 @@ class Dispatcher {
   void abandon();
   bool finished() const;
   std::size_t waiting();
+  // No handler is doing anything, or would lose anything if it ended now.
+  bool at_rest() const;
   // Messages that no handler wants, since the last call, and the topic of one of them.  They come
   // for subscriptions of an earlier configuration, which the broker keeps with the session.
   struct Unrouted {

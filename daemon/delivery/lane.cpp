@@ -105,6 +105,10 @@ bool Lane::suspended() const {
   return std::ranges::any_of(workers_, [](const auto& worker) { return worker->suspended(); });
 }
 
+bool Lane::at_rest() const {
+  return std::ranges::all_of(workers_, [](const auto& worker) { return worker->at_rest(); });
+}
+
 std::uint64_t Lane::take_unreported_drops() {
   std::uint64_t drops = 0;
   for (const auto& worker : workers_) drops += worker->take_unreported_drops();

@@ -68,6 +68,8 @@ class Lane {
   // What was given up and is still kept.
   std::size_t dead_letters() const { return spool_ ? spool_->dead(key_) : 0; }
   bool suspended() const;
+  // No worker is doing anything, or would lose anything if it ended now.
+  bool at_rest() const;
   // Since the last call: what was dropped, and what expired before it could be delivered.
   std::uint64_t take_unreported_drops();
   std::uint64_t take_unreported_expired();

@@ -46,7 +46,7 @@ std::size_t Outbox::restore(const std::vector<SenderPtr>& senders) {
   std::map<std::string, SenderPtr> by_name;
   for (const SenderPtr& sender : senders) by_name[sender->handler] = sender;
   const auto unpublished = spool_->unpublished();
-  auto state = state_.lock();
+  auto state = core_->state.lock();
   for (const auto& [number, handler, message] : unpublished) {
     SenderPtr& sender = by_name[handler];
     if (!sender) sender = make_sender(handler, "", {});
@@ -61,7 +61,7 @@ std::size_t Outbox::restore(const std::vector<SenderPtr>& senders) {
 
 bool Outbox::reserve(const SenderPtr& sender, const Message& message) {
   const std::size_t bytes = message.memory_bytes();
-  auto state = state_.lock();
+  auto state = core_->state.lock();
   // Under the lock, since a handler may publish from several threads.
   if (state->closed || !sender->room.fits(bytes)) return false;
   sender->room.add(bytes);
@@ -77,12 +77,12 @@ std::uint64_t Outbox::number(State& state, const SenderPtr& sender, MessagePtr m
 bool Outbox::publish(const SenderPtr& sender, MessagePtr message) {
   if (!reserve(sender, *message)) return false;
   const bool stored = spool_ && message->qos() > 0;
-  const std::uint64_t its_number = number(*state_.lock(), sender, message);
+  const std::uint64_t its_number = number(*core_->state.lock(), sender, message);
   if (stored && !spool_->write_now({{Publish{its_number, sender->key, message}}, true, {}})) {
     withdraw(its_number);
     return false;
   }
-  release({its_number});
+  core_->release({its_number});
   return true;
 }
 
@@ -91,36 +91,36 @@ void Outbox::publish_with(Changes& changes, const SenderPtr& sender,
   if (messages.empty()) return;
   std::vector<std::uint64_t> numbers;
   {
-    auto state = state_.lock();
+    auto state = core_->state.lock();
     for (MessagePtr& message : messages) {
       numbers.push_back(number(*state, sender, message));
       changes.list.emplace_back(Publish{numbers.back(), sender->key, std::move(message)});
     }
   }
   changes.together = true;
-  changes.written = [this, numbers] { release(numbers); };
+  changes.written = [core = core_, numbers] { core->release(numbers); };
 }
 
 // They are where they are safe: now they may go out.
-void Outbox::release(const std::vector<std::uint64_t>& numbers) {
+void Outbox::Core::release(const std::vector<std::uint64_t>& numbers) {
   {
-    auto state = state_.lock();
+    auto locked = state.lock();
     for (const std::uint64_t number : numbers) {
-      const auto item = state->unwritten.extract(number);
-      const auto at = std::ranges::upper_bound(state->waiting, number, {}, &Item::number);
-      state->waiting.insert(at, std::move(item.mapped()));
+      const auto item = locked->unwritten.extract(number);
+      const auto at = std::ranges::upper_bound(locked->waiting, number, {}, &Item::number);
+      locked->waiting.insert(at, std::move(item.mapped()));
     }
   }
-  (*more_.lock())();
+  (*more.lock())();
 }
 
 void Outbox::withdraw(std::uint64_t number) {
-  const auto item = state_.lock()->unwritten.extract(number).mapped();
+  const auto item = core_->state.lock()->unwritten.extract(number).mapped();
   item.sender->room.remove(item.message->memory_bytes());
 }
 
 std::optional<Outbox::Item> Outbox::take() {
-  auto state = state_.lock();
+  auto state = core_->state.lock();
   if (state->waiting.empty()) return std::nullopt;
   Item item = std::move(state->waiting.front());
   state->waiting.pop_front();
@@ -130,7 +130,7 @@ std::optional<Outbox::Item> Outbox::take() {
 
 std::optional<std::uint64_t> Outbox::take_equal(std::string_view topic, std::string_view payload,
                                                 int qos) {
-  auto state = state_.lock();
+  auto state = core_->state.lock();
   const auto found = std::ranges::find_if(state->waiting, [&](const Item& item) {
     const Message& message = *item.message;
     return message.qos() == qos && message.topic() == topic && message.payload() == payload;
@@ -147,7 +147,7 @@ void Outbox::acknowledge(std::uint64_t number) {
 }
 
 void Outbox::give_back(std::uint64_t number) {
-  auto state = state_.lock();
+  auto state = core_->state.lock();
   const auto found = state->on_way.extract(number);
   if (found.empty()) return;
   const auto at = std::ranges::upper_bound(state->waiting, number, {}, &Item::number);
@@ -159,7 +159,7 @@ void Outbox::give_up(std::uint64_t number, const std::string& why, int reason_co
   if (!item) return;
   std::string more;
   {
-    auto state = state_.lock();  // which guards the sender's lines too
+    auto state = core_->state.lock();  // which guards the sender's lines too
     Sender& sender = *item->sender;
     ++sender.failed;
     const TimePoint now = Clock::now();
@@ -184,13 +184,13 @@ void Outbox::give_up(std::uint64_t number, const std::string& why, int reason_co
 }
 
 std::size_t Outbox::waiting() {
-  auto state = state_.lock();
+  auto state = core_->state.lock();
   return state->unwritten.size() + state->waiting.size() + state->on_way.size();
 }
 
 // No more in here, nor, if it was there, in the spool.
 std::optional<Outbox::Item> Outbox::finish(std::uint64_t number) {
-  auto state = state_.lock();
+  auto state = core_->state.lock();
   const auto found = state->on_way.extract(number);
   if (found.empty()) return std::nullopt;
   state.unlock();

@@ -42,7 +42,7 @@ class Outbox {
   };
 
   // With a spool, which must outlive it.
-  explicit Outbox(Spool* spool = nullptr) : spool_(spool) {}
+  explicit Outbox(Spool* spool = nullptr) : spool_(spool), core_(std::make_shared<Core>()) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
 
@@ -51,7 +51,7 @@ class Outbox {
   static Counts counts(const SenderPtr& sender);
 
   // Called, from any thread, when there is something to take.
-  void on_more(std::function<void()> more) { *more_.lock() = std::move(more); }
+  void on_more(std::function<void()> more) { *core_->more.lock() = std::move(more); }
 
   // What an earlier run has left in the spool, before anything else; how many messages.  Those of
   // handlers that are not among the senders go out too.
@@ -78,7 +78,7 @@ class Outbox {
   void give_up(std::uint64_t number, const std::string& why, int reason_code = 0);
 
   // Nothing will be sent any more.
-  void close() { state_.lock()->closed = true; }
+  void close() { core_->state.lock()->closed = true; }
 
   // All that the broker does not have yet.
   std::size_t waiting();
@@ -91,14 +91,20 @@ class Outbox {
     std::uint64_t next_number = 1;
     bool closed = false;
   };
-  std::uint64_t number(State& state, const SenderPtr& sender, MessagePtr message);
-  void release(const std::vector<std::uint64_t>& numbers);
+  // What the spool may still call for, however late.
+  struct Core {
+    Guarded<State> state;
+    Guarded<std::function<void()>> more{[] {}};
+
+    void release(const std::vector<std::uint64_t>& numbers);
+  };
+
+  static std::uint64_t number(State& state, const SenderPtr& sender, MessagePtr message);
   void withdraw(std::uint64_t number);
   std::optional<Item> finish(std::uint64_t number);
 
   Spool* const spool_;
-  Guarded<State> state_;
-  Guarded<std::function<void()>> more_{[] {}};
+  const std::shared_ptr<Core> core_;
 };
 
 }  // namespace fastmqttd

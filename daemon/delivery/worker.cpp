@@ -160,7 +160,7 @@ bool Worker::wait_for_work(LockedState& state) {
   while (!abandoned_) {
     if (expire_pending(state)) continue;
     if (state->closing && state->queue.may_go()) return false;
-    if (!state->closing && read_more(state)) continue;
+    if ((!state->closing || state->queue.unstored() > 0) && read_more(state)) continue;
     const TimePoint now = Clock::now();
     if (state->queue.has_ready(now) || (state->alarm && *state->alarm <= now)) return true;
     std::optional<TimePoint> next = state->queue.next_event();
@@ -304,6 +304,7 @@ void Worker::hand_over(LockedState& state) {
   taken.to_park.clear();
   state->queue.take(FASTMQTT_MAX_BATCH, Clock::now(), taken);
   const std::size_t count = taken.batch.size();
+  state->handing_over = count > 0;
   show(taken.batch);
 
   state.unlock();
@@ -316,6 +317,7 @@ void Worker::hand_over(LockedState& state) {
     hand_over_one_by_one(state);
   }
   state.relock();
+  state->handing_over = false;
 }
 
 // Makes what the handler is shown of them.

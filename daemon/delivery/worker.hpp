@@ -86,6 +86,11 @@ class Worker : private HandlerRequests {
   std::size_t unstored() { return state_.lock()->queue.unstored(); }
   std::size_t retrying() { return state_.lock()->queue.retrying(); }
   bool suspended() { return state_.lock()->queue.suspended(); }
+  // It is doing nothing, and would lose nothing if it ended now.
+  bool at_rest() {
+    auto state = state_.lock();
+    return !state->handing_over && state->queue.may_go();
+  }
   std::map<std::string, std::uint64_t> handler_counters() const { return instance_->counters(); }
   // The drops since the last call.
   std::uint64_t take_unreported_drops() { return unreported_drops_.exchange(0); }
@@ -96,6 +101,7 @@ class Worker : private HandlerRequests {
     State(const Shared& shared);
     LaneQueue queue;
     LaneQueue::Taken taken;  // its batch is what the worker is busy with
+    bool handing_over = false;
     std::optional<TimePoint> alarm;
     bool closing = false;
   };

@@ -109,7 +109,7 @@ void Supervisor::begin_stop() {
 // What handlers make of their last messages may have to go out: the connection stays until for once
 // nothing waits, if that comes soon.
 void Supervisor::send_what_is_published() {
-  const bool idle = dispatcher_.waiting() == 0 && dispatcher_.outbox().waiting() == 0;
+  const bool idle = dispatcher_.at_rest() && dispatcher_.outbox().waiting() == 0;
   const bool connected = session_.state().phase == Phase::connected;
   const Duration limit = std::min<Duration>(shutdown_timeout_ / 2, kLongestGoodbye);
   if (!idle && connected && Clock::now() - stop_began_ < limit)

@@ -1,5 +1,6 @@
 #include "daemon/session/packet_store.hpp"
 
+#include <array>
 #include <cstdlib>
 
 #include "daemon/base/log.hpp"
@@ -168,18 +169,28 @@ bool PacketStore::store(const std::string& key, const std::string& packet) {
   return spool_->keep_packet({session_, key, packet});
 }
 
+// Of a PUBREL nothing is written: its PUBLISH goes right before or after it, and takes both along,
+// so that never one of them is there without the other.
 void PacketStore::remove(const std::string& key) {
-  bool gone = false, stored = false;
+  bool stored = false;
   {
     auto state = state_.lock();
-    if (const auto record = state->records.extract(key); !record.empty()) {
-      gone = sent_publish(key);
+    if (const auto record = state->records.extract(key); !record.empty())
       stored = record.mapped().stored;
-    }
+    else if (state->undecided.first != key)
+      return;
     if (state->undecided.first == key) state->undecided = {};
   }
-  if (stored) spool_->forget_packet(session_, key);
-  if (gone) sent_gone_(packet_id(key));
+  if (!sent_publish(key)) {
+    if (stored && !sent(key)) spool_->forget_packet(session_, key);
+    return;
+  }
+  const int id = packet_id(key);
+  if (stored) {
+    const std::string pubrel = (of_mqtt5(key) ? "sc5-" : "sc-") + std::to_string(id);
+    spool_->forget_packets(session_, std::array{key, pubrel}, number_of_(id));
+  }
+  sent_gone_(id);
 }
 
 std::string PacketStore::get(const std::string& key) const {

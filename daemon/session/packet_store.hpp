@@ -26,6 +26,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,11 +49,15 @@ class PacketStore : public mqtt::iclient_persistence {
   };
   // The record of a sent PUBLISH is gone: it was acknowledged, or the broker has lost the session.
   using SentGone = std::function<void(int packet_id)>;
+  // The number in the outbox of a message whose exchange ends with that record; nothing when it is
+  // not known, or when the message is to be sent again.
+  using NumberOf = std::function<std::optional<std::uint64_t>(int packet_id)>;
 
   // Without a spool everything is in memory.
   explicit PacketStore(
-      Spool* spool = nullptr, SentGone sent_gone = [](int) {})
-      : spool_(spool), sent_gone_(std::move(sent_gone)) {}
+      Spool* spool = nullptr, SentGone sent_gone = [](int) {},
+      NumberOf number_of = [](int) { return std::nullopt; })
+      : spool_(spool), sent_gone_(std::move(sent_gone)), number_of_(std::move(number_of)) {}
 
   // From now on it is about that session: what the spool has of it.  Sent packets of the one before
   // are forgotten: they go another way.  There is no client at this moment, as for the next ones.
@@ -103,6 +108,7 @@ class PacketStore : public mqtt::iclient_persistence {
 
   Spool* const spool_;
   const SentGone sent_gone_;  // called without the lock
+  const NumberOf number_of_;  // likewise
   Receiver receiver_;         // likewise
   std::string session_;       // changes while there is no client
   bool mqtt5_ = true;         // likewise

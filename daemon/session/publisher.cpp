@@ -82,6 +82,16 @@ void Publisher::record_gone(int packet_id) {
   outbox_.acknowledge(inherited.mapped());
 }
 
+std::optional<std::uint64_t> Publisher::number_of(int packet_id) {
+  auto state = state_.lock();
+  if (state->connecting || state->ending) return std::nullopt;
+  if (const auto found = state->inherited.find(packet_id); found != state->inherited.end())
+    return found->second;
+  for (const auto& [number, id] : state->packet_ids)
+    if (id == packet_id) return number;
+  return std::nullopt;
+}
+
 void Publisher::connecting() { state_.lock()->connecting = true; }
 
 void Publisher::connected(bool session_present) {

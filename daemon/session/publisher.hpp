@@ -38,6 +38,8 @@ class Publisher {
   void outcome(std::uint64_t number, std::optional<int> reason_code);
   // Paho has forgotten its record of a packet.
   void record_gone(int packet_id);
+  // See PacketStore::NumberOf.
+  std::optional<std::uint64_t> number_of(int packet_id);
 
   // Around an attempt to connect: what goes in between went because the session is lost, or not.
   void connecting();

@@ -56,7 +56,9 @@ class Session::Owner {
             dispatcher.plan(), kept_,
             [&dispatcher](std::uint32_t place, int qos) { dispatcher.set_granted(place, qos); }),
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }),
-        store_(&spool, [this](int packet_id) { publisher_.record_gone(packet_id); }) {
+        store_(
+            &spool, [this](int packet_id) { publisher_.record_gone(packet_id); },
+            [this](int packet_id) { return publisher_.number_of(packet_id); }) {
     dispatcher_.outbox().on_more([this] { more_to_send(); });
     state_.lock()->shown.broker = name_of(config.host.front());
   }

@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 #include <utility>
 
@@ -303,12 +304,12 @@ void Spool::count(const Change& change, bool was_waiting, Counts& settled) const
   ++settled.dead[dead->handler];
 }
 
+// By what was added since the last try, whatever that could move: a reader may hold it up.
 bool Spool::checkpoint_due() const {
   const int pages = log_pages_;
-  const int moved = moved_pages_;
-  // Fewer than were moved: the log has begun again.
-  const int unmoved = pages < moved ? pages : pages - moved;
-  return unmoved >= kCheckpointPages || (room_.is_low_on_disk() && unmoved > kFewPages);
+  const int tried = tried_at_;
+  const int added = pages < tried ? pages : pages - tried;  // fewer: the log has begun again
+  return added >= kCheckpointPages || (room_.is_low_on_disk() && added > kFewPages);
 }
 
 // By a connection of its own, beside the appends.
@@ -323,6 +324,7 @@ void Spool::checkpoint() {
 }
 
 void Spool::checkpoint_once() {
+  tried_at_ = log_pages_.load();
   try {
     if (!mover_) {
       mover_ = std::make_unique<sqlite::Database>(file_);
@@ -334,7 +336,6 @@ void Spool::checkpoint_once() {
     if (code != SQLITE_OK) throw sqlite::Error(code, ::sqlite3_errmsg(mover_->handle()));
     moved_pages_ = moved;
   } catch (const sqlite::Error& error) {
-    moved_pages_ = log_pages_.load();  // not at once again
     if ((error.code() & 0xff) == SQLITE_BUSY) return;
     failed(error, "cannot move its log into it");
     log::error("{}: cannot move its log into it: {}", file_.string(), error.what());
@@ -433,11 +434,19 @@ bool Spool::keep_packet(const PacketRecord& record) {
 }
 
 bool Spool::forget_packet(std::string_view session, std::string_view key) {
+  return forget_packets(session, std::array{std::string(key)}, std::nullopt);
+}
+
+bool Spool::forget_packets(std::string_view session, std::span<const std::string> keys,
+                           std::optional<std::uint64_t> published) {
   try {
     ++appending_;
     auto store = store_->lock();
     --appending_;
-    store->forget_packet(session, key);
+    sqlite::Transactions::One transaction(store->transactions());
+    for (const std::string& key : keys) store->forget_packet(session, key);
+    if (published) store->apply(Change(Published{*published}));
+    transaction.commit();
     return true;
   } catch (const sqlite::Error& error) {
     failed(error, "cannot forget a packet of QoS 2");

@@ -94,6 +94,10 @@ class Spool {
   std::map<std::string, std::string> packets(std::string_view session);
   bool keep_packet(const PacketRecord& record);
   bool forget_packet(std::string_view session, std::string_view key);
+  // Those of a published message, and with them, if its number is known, the message: its exchange
+  // is over.
+  bool forget_packets(std::string_view session, std::span<const std::string> keys,
+                      std::optional<std::uint64_t> published);
 
   // The first ones behind `after`, of one handler or of all, without their payloads.
   std::vector<DeadLetter> dead_letters(std::int64_t after, std::size_t limit,
@@ -149,6 +153,7 @@ class Spool {
   Guarded<Counts> counts_;
   std::atomic<int> log_pages_{0};            // in the write-ahead log
   std::atomic<int> moved_pages_{0};          // of them, into the database
+  std::atomic<int> tried_at_{0};             // pages when the latest try began
   std::unique_ptr<sqlite::Database> mover_;  // the thread's own
   bool failure_logged_ = false;              // likewise
   Guarded<State> state_;
