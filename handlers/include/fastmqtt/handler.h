@@ -57,7 +57,7 @@ typedef struct fastmqtt_message {
   uint8_t qos;      /* 0, 1, 2 */
   uint8_t retain;   /* 1: kept by the broker, sent for a new subscription; with
                        retain_as_published: as its sender set it */
-  uint8_t dup;      /* 1: the broker may have sent it before */
+  uint8_t dup;      /* 1: it may have come, or been handed over, before */
   uint8_t reserved; /* 0 */
   fastmqtt_view topic;
   fastmqtt_view payload;
@@ -105,10 +105,13 @@ struct fastmqtt_host {
   void (*log_message)(const fastmqtt_host* host, int32_t level, fastmqtt_view text,
                       const fastmqtt_message* about);
   /* [any] Publishes `message`: its topic, payload, qos, retain and properties, which are copied;
-   * never waits.  OK: it is on its way, and sent again after a lost connection; of QoS 1 and 2
-   * until the broker has acknowledged it.  RETRY: too many of this handler's are on their way (as
-   * many as its queue may hold), or it is too late, from destroy().  REJECT: it is malformed, and
-   * the reason has been logged.  Properties go out with MQTT 5 only. */
+   * never waits for the broker.  OK: it is on its way, and sent again after a lost connection; of
+   * QoS 1 and 2 until the broker has acknowledged it, whatever becomes of the daemon: what is
+   * published during a call of on_messages() is written to disk together with the answers of that
+   * call, and sent then; everything else is on disk when this returns.  RETRY: too many of this
+   * handler's are on their way (as many as its queue may hold), the disk takes nothing, or it is too
+   * late, from destroy().  REJECT: it is malformed, and the reason has been logged.  Properties go
+   * out with MQTT 5 only. */
   fastmqtt_result (*publish)(const fastmqtt_host* host, const fastmqtt_message* message);
   /* [any] Answers a PENDING delivery, once, with OK, RETRY or REJECT.  Late and double answers are
    * ignored. */
