@@ -22,21 +22,6 @@ sockaddr_in loopback(std::uint16_t port) {
   return address;
 }
 
-// Takes one whole packet off the front.
-std::optional<std::string> next_packet(std::string& bytes) {
-  std::size_t length = 0;
-  for (std::size_t i = 1; i < std::min<std::size_t>(5, bytes.size()); ++i) {
-    const auto byte = static_cast<unsigned char>(bytes[i]);
-    length |= static_cast<std::size_t>(byte & 0x7F) << 7 * (i - 1);
-    if (byte >= 0x80) continue;
-    if (bytes.size() < i + 1 + length) return std::nullopt;
-    std::string packet = bytes.substr(0, i + 1 + length);
-    bytes.erase(0, packet.size());
-    return packet;
-  }
-  return std::nullopt;
-}
-
 std::string_view packet_id(std::string_view packet) {
   // After the fixed header; these packets are short enough for any length of it.
   std::size_t at = 1;
@@ -64,6 +49,20 @@ std::string wire_packet(unsigned char first, std::string_view rest) {
     bytes += static_cast<char>(digit | (length > 0 ? 0x80u : 0u));
   } while (length > 0);
   return bytes.append(rest);
+}
+
+std::optional<std::string> next_packet(std::string& bytes) {
+  std::size_t length = 0;
+  for (std::size_t i = 1; i < std::min<std::size_t>(5, bytes.size()); ++i) {
+    const auto byte = static_cast<unsigned char>(bytes[i]);
+    length |= static_cast<std::size_t>(byte & 0x7F) << 7 * (i - 1);
+    if (byte >= 0x80) continue;
+    if (bytes.size() < i + 1 + length) return std::nullopt;
+    std::string packet = bytes.substr(0, i + 1 + length);
+    bytes.erase(0, packet.size());
+    return packet;
+  }
+  return std::nullopt;
 }
 
 std::string hex(std::string_view bytes) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -49,6 +50,8 @@ struct WirePacket {
 std::string wire_text(std::string_view text);
 // A packet of that first byte with its remaining length put in.
 std::string wire_packet(unsigned char first, std::string_view rest);
+// Takes one whole packet off the front.
+std::optional<std::string> next_packet(std::string& bytes);
 // "10 0c 00"
 std::string hex(std::string_view bytes);
 
