@@ -83,6 +83,7 @@ void LaneQueue::enqueue(Delivery delivery) {
 }
 
 void LaneQueue::leave(std::uint64_t id) {
+  if (id <= cursor_) return;  // it has been read by now
   // Everything before is here already.
   if (!std::exchange(behind_, true)) cursor_ = id - 1;
   last_left_ = id;

@@ -25,13 +25,14 @@ DeadLetter letter(const sqlite::Statement& row) {
 std::vector<DeadLetter> Spool::dead_letters(std::int64_t after, std::size_t limit,
                                             const std::optional<std::string>& handler) {
   std::vector<DeadLetter> letters;
+  const std::string name = handler.value_or("");
   sqlite::Database database(file_);
   sqlite::Statement rows(database, std::string(kColumns) +
                                        "x'' FROM dead_letters JOIN handlers ON handlers.id=handler "
                                        "WHERE dead_letters.id>?1 AND (?3 OR name=?4) "
                                        "ORDER BY dead_letters.id LIMIT ?2");
   rows.bind(1, after).bind(2, static_cast<std::int64_t>(limit));
-  rows.bind(3, std::int64_t{!handler}).bind(4, handler.value_or(""));
+  rows.bind(3, std::int64_t{!handler}).bind(4, name);
   while (rows.step()) letters.push_back(letter(rows));
   return letters;
 }
