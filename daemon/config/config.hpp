@@ -126,6 +126,15 @@ struct LogConfig {
   LogTarget target = LogTarget::automatic;
 };
 
+// A path of a socket has no room for more bytes, see unix(7).
+inline constexpr std::size_t kMostSocketPath = 107;
+
+// Where fastmqttctl finds the daemon.
+struct ControlConfig {
+  std::optional<Text> socket;  // default: see operate/control_socket.hpp
+  Place place = {};            // of the socket
+};
+
 struct Config {
   MqttConfig mqtt;
   SpoolConfig spool;
@@ -133,6 +142,7 @@ struct Config {
   std::vector<std::string> plugin_directories;
   bool default_plugin_directories = true;  // they may be absent
   LogConfig log;
+  ControlConfig control;
   Duration shutdown_timeout = 20s;
 };
 

@@ -116,6 +116,13 @@ void check(const SectionReader& s, const SubscriptionConfig& c) {
              "cannot be true for a shared subscription [MQTT-3.8.3-4]", "expected false");
 }
 
+void check(const SectionReader& s, const ControlConfig& c) {
+  if (c.socket && c.socket->value().size() > kMostSocketPath)
+    s.report(c.place, "socket",
+             "is too long for a socket (" + std::to_string(c.socket->value().size()) + " bytes)",
+             "expected at most " + std::to_string(kMostSocketPath));
+}
+
 // ---- values that hold sections -----------------------------------------------------------------
 
 namespace {

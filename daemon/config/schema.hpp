@@ -48,8 +48,10 @@ struct Workers {
   Place* place;  // where it stands: whether it can be had is the plugin's to say
 };
 struct Hosts {};
-struct Names {};        // a list of text
-struct Path {};         // absolute
+struct Names {};           // a list of text
+struct Path {              // absolute
+  Place* place = nullptr;  // where it stands: whether it can be had shows later
+};
 struct Never {};        // a duration in whole seconds, or `never`
 struct Attempts {};     // 1 or more, or `unlimited`
 struct PluginName {};   // also of an instance
@@ -224,12 +226,18 @@ void describe(S& s, LogConfig& c) {
 }
 
 template <class S>
+void describe(S& s, ControlConfig& c) {
+  s.key("socket", c.socket, Path{&c.place});
+}
+
+template <class S>
 void describe(S& s, Config& c) {
   s.section("mqtt", c.mqtt);
   s.section("spool", c.spool);
   s.key("handlers", c.handlers, Any{});
   s.key("plugin_directories", c.plugin_directories, Directories{});
   s.section("log", c.log);
+  s.section("control", c.control);
   s.key("shutdown_timeout", c.shutdown_timeout, Between{0ms, 1h});
 }
 

@@ -17,6 +17,7 @@ void check(const SectionReader& s, const MqttConfig& c);
 void check(const SectionReader& s, const TlsConfig& c);
 void check(const SectionReader& s, const RetryConfig& c);
 void check(const SectionReader& s, const SubscriptionConfig& c);
+void check(const SectionReader& s, const ControlConfig& c);
 template <class T>
 void check(const SectionReader&, const T&) {}
 

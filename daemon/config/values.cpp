@@ -288,13 +288,14 @@ bool read(const Given& given, std::optional<Text>& value, String rule) {
   return true;
 }
 
-bool read(const Given& given, std::optional<Text>& value, Path) {
+bool read(const Given& given, std::optional<Text>& value, Path rule) {
   auto text = read_text(given, "expected an absolute path");
   if (!text) return false;
   if (known(given, *text) && !text->value().starts_with('/')) {
     given.refuse("expected an absolute path");
     return false;
   }
+  if (rule.place) *rule.place = given.tree.place;
   value = std::move(text);
   return true;
 }

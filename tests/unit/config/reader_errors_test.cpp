@@ -17,7 +17,7 @@ constexpr const char* kMqttKeys =
     "status_topic, client_id, clean_session, session_expiry_interval, optimistic_acknowledgement, "
     "receive_maximum)";
 constexpr const char* kRootKeys =
-    "(known: mqtt, spool, handlers, plugin_directories, log, shutdown_timeout)";
+    "(known: mqtt, spool, handlers, plugin_directories, log, control, shutdown_timeout)";
 
 std::string report_of(const std::string& text) {
   const TempFiles files;

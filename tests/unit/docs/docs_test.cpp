@@ -121,7 +121,8 @@ TEST(Docs, TheManPageOfTheConfigurationHasEveryKeyAndNoOther) {
   std::set<std::string> known;
   // Sections have a heading of their own.
   for (const std::string& name : fastmqttd::KeyNames::all())
-    if (name != "mqtt" && name != "handlers" && name != "log" && name != "spool")
+    if (name != "mqtt" && name != "handlers" && name != "log" && name != "spool" &&
+        name != "control")
       known.insert(name);
   EXPECT_EQ(documented, known);
 }
@@ -138,11 +139,12 @@ TEST(Docs, TheManPageOfTheConfigurationTellsTheDefaults) {
     sections[section] += key.substr(section.empty() ? 0 : section.size() + 1) + ": " + value + ", ";
   }
   const auto filled = [&](const std::string& section) { return "{" + sections[section] + "}"; };
-  const std::string written =
-      "{" + sections[""] + "mqtt: {" + sections["mqtt"] + "ssl: " + filled("mqtt.ssl") +
-      "}, log: " + filled("log") + ", handlers: {x: {" + sections["handlers.*"] +
-      "queue: " + filled("handlers.*.queue") + ", retry: " + filled("handlers.*.retry") +
-      ", subscribe: [{" + sections["handlers.*.subscribe.*"] + "topic: a}]}}}\n";
+  const std::string written = "{" + sections[""] + "mqtt: {" + sections["mqtt"] +
+                              "ssl: " + filled("mqtt.ssl") + "}, log: " + filled("log") +
+                              ", control: " + filled("control") + ", handlers: {x: {" +
+                              sections["handlers.*"] + "queue: " + filled("handlers.*.queue") +
+                              ", retry: " + filled("handlers.*.retry") + ", subscribe: [{" +
+                              sections["handlers.*.subscribe.*"] + "topic: a}]}}}\n";
   const auto print = [](const std::string& text) {
     const fs::path file =
         fs::path(::testing::TempDir()) / ("man-" + std::to_string(::getpid()) + ".yaml");
