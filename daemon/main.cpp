@@ -19,6 +19,9 @@
 #include "daemon/config/reader.hpp"
 #include "daemon/delivery/dispatcher.hpp"
 #include "daemon/delivery/handlers_to_run.hpp"
+#include "daemon/operate/control.hpp"
+#include "daemon/operate/control_server.hpp"
+#include "daemon/operate/control_socket.hpp"
 #include "daemon/operate/crash_report.hpp"
 #include "daemon/operate/log_sinks.hpp"
 #include "daemon/operate/main_loop.hpp"
@@ -141,6 +144,7 @@ void check(const Config& config, const std::string& config_file) {
   start_watch.reset();
   client_id(config, config_file);
   check_state_directory(config);
+  check_control_socket(config.control);
   std::cout << config_file << ": good: " << handlers.dispatcher->lanes().size() << " handlers\n";
   if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     std::cout << idle << "\n";
@@ -208,12 +212,17 @@ int run(const Config& config, const std::string& config_file) {
   Session session(config.mqtt, client_id(config, config_file), state, spool, dispatcher, attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
   supervisor = &the_supervisor;
+  Control control(dispatcher, session, spool);
+  std::unique_ptr<ControlServer> control_server;
+  if (auto socket = open_control_socket(config.control))
+    control_server = std::make_unique<ControlServer>(std::move(socket), control);
 
   dispatcher.start();
   log::info("connecting to {}", session.state().broker);
   session.start();
   const int status = loop.run();
 
+  control_server.reset();
   log_counts(dispatcher);
   spool.flush(kFlushLimit);
   // What still hangs in a call cannot be destroyed under it.

@@ -1,18 +1,36 @@
 // fastmqttctl: the operator's tool.
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <iostream>
 #include <string>
 
 #include "daemon/base/build_info.hpp"
 #include "daemon/base/error.hpp"
+#include "daemon/ctl/dead_letters.hpp"
+#include "daemon/ctl/failure.hpp"
+#include "daemon/ctl/status.hpp"
 #include "daemon/ctl/try.hpp"
 #include "daemon/message/topic_filter.hpp"
+#include "daemon/operate/control_socket.hpp"
 
 namespace fastmqttd {
 namespace {
 
 constexpr int kNoMatch = 1;
 constexpr int kInvalid = 65;  // EX_DATAERR of sysexits(3)
+
+// What the command line says.
+struct Arguments {
+  std::string socket = default_control_socket();
+  std::string filter, topic;
+  TryArguments trial;
+  DeadLetters letters;
+  std::int64_t id = 0;
+  std::string handler;
+  bool json = false;
+};
+
+using Command = std::function<int()>;
 
 int invalid(const std::string& what, const std::string& text, const std::string& why) {
   std::cerr << "fastmqttctl: " << what << " '" << text << "' is not valid: " << why << "\n";
@@ -29,43 +47,115 @@ int match(const std::string& filter, const std::string& topic) {
   return matches ? 0 : kNoMatch;
 }
 
+// ---- the commands ------------------------------------------------------------------------------
+
+void add_match(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "match", "Whether FILTER matches TOPIC: exit status 0 yes, 1 no, 65 not valid");
+  command->add_option("FILTER", a.filter, "A topic filter")->required();
+  command->add_option("TOPIC", a.topic, "A topic name")->required();
+  command->final_callback([&] { chosen = [&a] { return match(a.filter, a.topic); }; });
+}
+
+void add_try(CLI::App& app, TryArguments& trial, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "try",
+      "Give a plugin one message, with no daemon and no broker: exit status 0 ok, 1 retry or "
+      "reject, 78 when the plugin does not start");
+  command->add_option("PLUGIN", trial.plugin, "The plugin's file")->required();
+  command->add_option("--topic", trial.topic, "The message's topic")->required();
+  command->add_option("--payload", trial.payload, "Its payload, or @FILE");
+  command->add_option("--options", trial.options,
+                      "The handler's options in YAML, such as '{limit: 20}', or @FILE");
+  command->add_option("--qos", trial.qos, "Its QoS")->check(CLI::Range(0, 2));
+  command->add_flag("--retain", trial.retain, "As a retained message");
+  command->add_option("--content-type", trial.content_type, "Its content type");
+  command->add_option("--response-topic", trial.response_topic, "Where an answer is wanted");
+  command->add_option("--correlation-data", trial.correlation_data, "What goes with an answer");
+  command->add_option("--user-property", trial.user_properties, "NAME=VALUE; may repeat")
+      ->allow_extra_args(false);
+  command->add_option("--timeout", trial.timeout, "For the call, and for an answer that is put off")
+      ->capture_default_str();
+  command->final_callback([&] { chosen = [&trial] { return try_plugin(trial); }; });
+}
+
+void add_status(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command =
+      app.add_subcommand("status", "The running daemon: connection, spool, handlers");
+  command->add_flag("--json", a.json, "As JSON");
+  command->final_callback(
+      [&] { chosen = [&a] { return show_status(Connection(a.socket), a.json); }; });
+}
+
+// A command on dead letters that says which: by ids, or all.
+void add_settling(CLI::App& letters, const char* name, const char* help, Arguments& a,
+                  Command& chosen, int (*act)(const Connection&, const DeadLetters&)) {
+  CLI::App* command = letters.add_subcommand(name, help);
+  CLI::Option_group* which = command->add_option_group("which", "One of the two");
+  which->add_option("ID", a.letters.ids, "As 'list' shows them")->check(CLI::PositiveNumber);
+  CLI::Option* all = which->add_flag("--all", a.letters.all, "Every one there is now");
+  which->require_option(1);
+  command->add_option("--handler", a.letters.handler, "Of this handler only")->needs(all);
+  command->final_callback(
+      [&a, &chosen, act] { chosen = [&a, act] { return act(Connection(a.socket), a.letters); }; });
+}
+
+void add_dead_letters(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* letters = app.add_subcommand("dead-letters", "Messages that were given up");
+  letters->require_subcommand(1);
+  CLI::App* list = letters->add_subcommand("list", "Which there are, the oldest first");
+  list->add_option("--handler", a.handler, "Of this handler only");
+  list->add_flag("--json", a.json, "As JSON");
+  list->final_callback([&] {
+    chosen = [&a] { return list_dead_letters(Connection(a.socket), a.handler, a.json); };
+  });
+  CLI::App* show = letters->add_subcommand("show", "One of them, with its payload");
+  show->add_option("ID", a.id, "As 'list' shows it")->required()->check(CLI::PositiveNumber);
+  show->add_flag("--json", a.json, "As JSON");
+  show->final_callback(
+      [&] { chosen = [&a] { return show_dead_letter(Connection(a.socket), a.id, a.json); }; });
+  add_settling(*letters, "replay", "Give them to their handlers again, as new messages", a, chosen,
+               replay_dead_letters);
+  add_settling(*letters, "drop", "Delete them", a, chosen, drop_dead_letters);
+}
+
+void add_forget(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "forget", "Delete what waits for a handler that is not configured any more");
+  command->add_option("HANDLER", a.handler, "Its name")->required();
+  command->final_callback(
+      [&] { chosen = [&a] { return forget_messages(Connection(a.socket), a.handler); }; });
+}
+
 }  // namespace
 }  // namespace fastmqttd
 
 int main(int argc, char** argv) {
   using namespace fastmqttd;
-  std::string filter, topic;
-  TryArguments trial;
+  Arguments arguments;
+  Command chosen;
   CLI::App app("The operator's tool of fastmqttd.", "fastmqttctl");
   app.set_version_flag("--version", std::string("fastmqttctl ") + build::kVersion);
-  app.require_subcommand(1);
-  CLI::App* match_command = app.add_subcommand(
-      "match", "Whether FILTER matches TOPIC: exit status 0 yes, 1 no, 65 not valid");
-  match_command->add_option("FILTER", filter, "A topic filter")->required();
-  match_command->add_option("TOPIC", topic, "A topic name")->required();
-  CLI::App* try_command = app.add_subcommand(
-      "try",
-      "Give a plugin one message, with no daemon and no broker: exit status 0 ok, 1 retry or "
-      "reject, 78 when the plugin does not start");
-  try_command->add_option("PLUGIN", trial.plugin, "The plugin's file")->required();
-  try_command->add_option("--topic", trial.topic, "The message's topic")->required();
-  try_command->add_option("--payload", trial.payload, "Its payload, or @FILE");
-  try_command->add_option("--options", trial.options,
-                          "The handler's options in YAML, such as '{limit: 20}', or @FILE");
-  try_command->add_option("--qos", trial.qos, "Its QoS")->check(CLI::Range(0, 2));
-  try_command->add_flag("--retain", trial.retain, "As a retained message");
-  try_command->add_option("--content-type", trial.content_type, "Its content type");
-  try_command->add_option("--response-topic", trial.response_topic, "Where an answer is wanted");
-  try_command->add_option("--correlation-data", trial.correlation_data, "What goes with an answer");
-  try_command->add_option("--user-property", trial.user_properties, "NAME=VALUE; may repeat")
-      ->allow_extra_args(false);
-  try_command
-      ->add_option("--timeout", trial.timeout, "For the call, and for an answer that is put off")
+  app.add_option("--socket", arguments.socket, "Where the daemon is reached")
       ->capture_default_str();
+  app.require_subcommand(1);
+  app.fallthrough();  // --socket may stand anywhere
+  add_status(app, arguments, chosen);
+  add_dead_letters(app, arguments, chosen);
+  add_forget(app, arguments, chosen);
+  add_match(app, arguments, chosen);
+  add_try(app, arguments.trial, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitStatus::usage);
   }
-  return *match_command ? match(filter, topic) : try_plugin(trial);
+  try {
+    return chosen();
+  } catch (const Failure& failure) {
+    return report(failure);
+  } catch (const std::exception& error) {
+    return report({static_cast<int>(ExitStatus::internal),
+                   {std::string("internal error: ") + error.what() + ": please report it"}});
+  }
 }

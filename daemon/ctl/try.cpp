@@ -21,6 +21,7 @@
 #include "daemon/config/values.hpp"
 #include "daemon/config/words.hpp"
 #include "daemon/config/yaml.hpp"
+#include "daemon/ctl/failure.hpp"
 #include "daemon/message/publication.hpp"
 #include "daemon/message/view.hpp"
 #include "daemon/operate/crash_report.hpp"
@@ -35,12 +36,6 @@ constexpr int kNotDone = 1;
 constexpr int kInvalid = 65;  // EX_DATAERR of sysexits(3)
 constexpr std::size_t kMaxPayload = (1u << 28) - 1;
 constexpr std::uint64_t kDelivery = 1;
-
-// Thrown with what goes to standard error, and the exit status.
-struct Failure {
-  int status;
-  std::vector<std::string> lines;
-};
 
 std::string text_or_file(const std::string& argument, std::size_t limit) {
   if (!argument.starts_with('@')) return argument;
@@ -292,13 +287,7 @@ int try_plugin(const TryArguments& arguments) {
   log::set_level(log::Level::debug);
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // in order with what goes to standard error
   install_crash_report();
-  try {
-    return run(arguments);
-  } catch (const Failure& failure) {
-    for (const std::string& line : failure.lines)
-      std::fprintf(stderr, "fastmqttctl: %s\n", line.c_str());
-    return failure.status;
-  }
+  return run(arguments);
 }
 
 }  // namespace fastmqttd

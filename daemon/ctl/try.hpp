@@ -22,8 +22,8 @@ struct TryArguments {
   std::string timeout = "30s";
 };
 
-// Prints log lines, publishes and the result to standard output, errors to standard error.  The
-// exit status: 0 ok; 1 retry or reject; 64, 65, 78 as main's.
+// Prints log lines, publishes and the result to standard output.  The exit status: 0 ok; 1 retry or
+// reject.  Throws Failure with 64, 65 or 78, as main's.
 int try_plugin(const TryArguments& arguments);
 
 }  // namespace fastmqttd

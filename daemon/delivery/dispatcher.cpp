@@ -53,17 +53,15 @@ Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
 Dispatcher::Restored Dispatcher::restore() {
   Restored restored;
   if (!spool_) return restored;
-  std::vector<std::string> names;
   std::vector<Outbox::SenderPtr> senders;
   for (const auto& lane : lanes_) {
-    names.push_back(lane->name());
     senders.push_back(lane->sender());
     const std::size_t messages = spool_->waiting(lane->key());
     if (messages > 0) lane->restore();
     restored.deliveries += messages;
   }
   restored.publishes = outbox_.restore(senders);
-  for (const auto& [name, messages] : spool_->waiting_for_others(names))
+  for (const auto& [name, messages] : waiting_for_others())
     log::write(log::Level::warning,
                fmt::format("{} messages wait in the spool for the handler {}, which is not "
                            "configured: they stay there until it is, or until 'fastmqttctl forget "
@@ -198,6 +196,13 @@ std::size_t Dispatcher::waiting() {
   std::size_t messages = 0;
   for (const auto& lane : lanes_) messages += lane->waiting();
   return messages;
+}
+
+std::map<std::string, std::uint64_t> Dispatcher::waiting_for_others() const {
+  if (!spool_) return {};
+  std::vector<std::string> names;
+  for (const auto& lane : lanes_) names.push_back(lane->name());
+  return spool_->waiting_for_others(names);
 }
 
 }  // namespace fastmqttd

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -76,7 +77,9 @@ class Dispatcher {
   void close();
   void abandon();
   bool finished() const;
-  std::size_t waiting();
+  std::size_t waiting();  // [any thread]
+  // [any thread] Messages in the spool for handlers that are not there, by name.
+  std::map<std::string, std::uint64_t> waiting_for_others() const;
   // No handler is doing anything, or would lose anything if it ended now.
   bool at_rest() const;
   // Messages that no handler wants, since the last call, and the topic of one of them.  They come

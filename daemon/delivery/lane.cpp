@@ -8,6 +8,7 @@ namespace fastmqttd {
 Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
            std::function<void()> attention)
     : config_(config),
+      library_(library),
       spool_(spool),
       key_(spool ? spool->handler(config.name) : 0),
       sender_(outbox.make_sender(config.name, library.name, config.queue)) {

@@ -1,6 +1,7 @@
 // One handler: its workers, over which the topics are spread, so that a topic stays in order.
 //
-// push() comes from the thread that receives and never waits for the handler; the rest from main.
+// push() comes from the thread that receives and never waits for the handler; what is counted and
+// what is const, any thread may ask; the rest is main's.
 #pragma once
 
 #include <functional>
@@ -30,6 +31,7 @@ class Lane {
 
   const HandlerConfig& config() const { return config_; }
   const std::string& name() const { return config_.name; }
+  const HandlerLibrary& library() const { return library_; }
 
   // By its number in the spool.
   HandlerKey key() const { return key_; }
@@ -79,6 +81,7 @@ class Lane {
   std::size_t place_of(std::string_view topic) const;
 
   const HandlerConfig config_;
+  const HandlerLibrary& library_;
   Spool* const spool_;
   const HandlerKey key_;
   const Outbox::SenderPtr sender_;

@@ -20,7 +20,8 @@ constexpr auto kStatusPause = 500ms;   // and not more often than this
 constexpr auto kReports = 10s;         // of losses, at most this often
 constexpr auto kIdlePoll = 10ms;
 constexpr auto kLongestGoodbye = 5s;
-constexpr auto kStopSlack = 10s;  // beyond shutdown_timeout, for systemd
+constexpr std::size_t kNames = 3;  // of handlers, in one line
+constexpr auto kStopSlack = 10s;   // beyond shutdown_timeout, for systemd
 
 std::string describe(const SessionState& session) {
   switch (session.phase) {
@@ -34,6 +35,37 @@ std::string describe(const SessionState& session) {
     case Phase::stopped: break;
   }
   return "disconnected";
+}
+
+// "a, b, c and 4 more"
+std::string some_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kNames; ++i)
+    text += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kNames) text += fmt::format(" and {} more", names.size() - kNames);
+  return text;
+}
+
+// Empty when none is.
+std::string suspended_handlers(const Dispatcher& dispatcher) {
+  std::vector<std::string> names;
+  for (const auto& lane : dispatcher.lanes())
+    if (lane->suspended()) names.push_back(lane->name());
+  return names.empty() ? "" : "; " + some_of(names) + " suspended";
+}
+
+// What waits for nobody; empty when nothing does.
+std::string left_behind(const Dispatcher& dispatcher) {
+  std::uint64_t messages = 0;
+  std::vector<std::string> names;
+  for (const auto& [name, waiting] : dispatcher.waiting_for_others()) {
+    names.push_back(name);
+    messages += waiting;
+  }
+  if (names.empty()) return "";
+  const bool one = names.size() == 1;
+  return fmt::format("; {} messages wait for the {} {}, which {} not configured", messages,
+                     one ? "handler" : "handlers", some_of(names), one ? "is" : "are");
 }
 
 void notify(const std::string& state) { ::sd_notify(0, state.c_str()); }
@@ -213,6 +245,7 @@ void Supervisor::send_status() {
                                    dispatcher_.lanes().size(), dispatcher_.waiting(), dead);
   if (const std::size_t unsent = dispatcher_.outbox().waiting(); unsent > 0)
     status += fmt::format(", {} to be published", unsent);
+  status += suspended_handlers(dispatcher_) + left_behind(dispatcher_);
   // sd_notify takes a line a variable, and the reason may quote the broker.
   std::ranges::replace_if(
       status, [](unsigned char c) { return c < 0x20; }, ' ');

@@ -74,6 +74,7 @@ Spool::Spool(const std::filesystem::path& directory, const SpoolConfig& config)
     message_ids_beyond(run_began_ - 1);
     counts_.lock()->waiting = store->count_waiting();
     counts_.lock()->dead = store->count_dead();
+    counts_.lock()->names = store->handlers();
     ::sqlite3_wal_hook(
         store->database().handle(),
         [](void* self, sqlite3*, const char*, int pages) {
@@ -96,7 +97,9 @@ Spool::~Spool() {
 
 HandlerKey Spool::handler(const std::string& name) {
   try {
-    return store_->lock()->handler(name);
+    const HandlerKey key = store_->lock()->handler(name);
+    counts_.lock()->names[key] = name;
+    return key;
   } catch (const sqlite::Error& error) {
     unusable(file_, error.what(), "expected a spool that can be written");
   }
@@ -353,37 +356,31 @@ std::unique_ptr<Parked> Spool::parked(HandlerKey handler, int place) const {
 std::uint64_t Spool::waiting(HandlerKey handler) { return counts_.lock()->waiting[handler]; }
 std::uint64_t Spool::dead(HandlerKey handler) { return counts_.lock()->dead[handler]; }
 
-std::map<HandlerKey, std::string> Spool::names() {
-  std::map<HandlerKey, std::string> names;
-  auto store = store_->lock();
-  sqlite::Statement rows(store->database(), "SELECT id, name FROM handlers");
-  while (rows.step()) names[rows.number(0)] = rows.bytes(1);
-  return names;
-}
-
 std::map<std::string, std::uint64_t> Spool::waiting_for_others(
     std::span<const std::string> names_here) {
   std::map<std::string, std::uint64_t> others;
-  const auto all = names();
   auto counts = counts_.lock();
-  for (const auto& [handler, name] : all)
+  for (const auto& [handler, name] : counts->names)
     if (const std::uint64_t messages = counts->waiting[handler];
         messages > 0 && std::ranges::find(names_here, name) == names_here.end())
       others[name] = messages;
   return others;
 }
 
-std::uint64_t Spool::forget(const std::string& name) {
+std::uint64_t Spool::forget(const std::string& name, std::uint64_t limit) {
+  const auto names = counts_.lock()->names;
+  const auto known =
+      std::ranges::find_if(names, [&](const auto& handler) { return handler.second == name; });
+  if (known == names.end()) return 0;
+  const HandlerKey handler = known->first;
   std::uint64_t forgotten = 0;
-  for (const auto& [handler, of_handler] : names()) {
-    if (of_handler != name) continue;
+  while (forgotten < limit) {
     // A few at a time, so that no append waits for long.
-    for (;;) {
-      const std::size_t some = store_->lock()->forget_some(handler, kForgetAtOnce);
-      if (some == 0) break;
-      forgotten += some;
-      counts_.lock()->waiting[handler] -= some;
-    }
+    const std::uint64_t few = std::min<std::uint64_t>(limit - forgotten, kForgetAtOnce);
+    const std::size_t some = store_->lock()->forget_some(handler, few);
+    if (some == 0) break;
+    forgotten += some;
+    counts_.lock()->waiting[handler] -= some;
   }
   return forgotten;
 }

@@ -83,8 +83,8 @@ class Spool {
   std::uint64_t dead(HandlerKey handler);
   // Messages of handlers of other names than these, by name.
   std::map<std::string, std::uint64_t> waiting_for_others(std::span<const std::string> names);
-  // Drops all that waits for a handler; how many messages.
-  std::uint64_t forget(const std::string& name);
+  // Drops what waits for a handler, so many messages at most; how many.  Throws sqlite::Error.
+  std::uint64_t forget(const std::string& name, std::uint64_t limit);
   Use use() const { return {room_.used(), room_.max_size()}; }
 
   // In the order in which they were published.
@@ -103,6 +103,8 @@ class Spool {
   std::vector<DeadLetter> dead_letters(std::int64_t after, std::size_t limit,
                                        const std::optional<std::string>& handler = {});
   std::optional<DeadLetter> dead_letter(std::int64_t id);
+  // The largest id there is, 0 without any.
+  std::int64_t newest_dead_letter();
   // Turns it into a message with that id; for whom, or nothing when there is none.  Both throw
   // std::runtime_error when that cannot be written.
   std::optional<HandlerKey> replay(std::int64_t id, std::uint64_t message_id);
@@ -124,6 +126,7 @@ class Spool {
   struct Counts {
     std::map<HandlerKey, std::uint64_t> waiting;
     std::map<HandlerKey, std::uint64_t> dead;
+    std::map<HandlerKey, std::string> names;
   };
   // How far a transaction got.
   struct Progress {
@@ -141,7 +144,6 @@ class Spool {
   void checkpoint();
   void checkpoint_once();
   void measure(Store& store);
-  std::map<HandlerKey, std::string> names();
 
   UniqueFd lock_;  // of the directory
   const std::filesystem::path directory_;

@@ -47,6 +47,13 @@ std::optional<DeadLetter> Spool::dead_letter(std::int64_t id) {
   return letter(rows);
 }
 
+std::int64_t Spool::newest_dead_letter() {
+  sqlite::Database database(file_);
+  sqlite::Statement newest(database, "SELECT coalesce(max(id), 0) FROM dead_letters");
+  newest.step();
+  return newest.number(0);
+}
+
 std::optional<HandlerKey> Spool::replay(std::int64_t id, std::uint64_t message_id) {
   const auto handler = store_->lock()->replay(id, message_id);
   if (!handler) return handler;

@@ -75,6 +75,13 @@ HandlerKey Store::handler(std::string_view name) {
   return find.number(0);
 }
 
+std::map<HandlerKey, std::string> Store::handlers() {
+  std::map<HandlerKey, std::string> names;
+  sqlite::Statement rows(database_, "SELECT id, name FROM handlers");
+  while (rows.step()) names[rows.number(0)] = rows.bytes(1);
+  return names;
+}
+
 std::uint64_t Store::reserve_ids(std::uint64_t from) {
   sqlite::Transactions::One transaction(transactions_);
   // The messages count for a spool of an older format.

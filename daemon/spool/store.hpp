@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -34,6 +35,7 @@ class Store {
   std::int64_t free_pages();
 
   HandlerKey handler(std::string_view name);
+  std::map<HandlerKey, std::string> handlers();  // their names
   // Raises the number below which message ids may have been used to `from` at least, and reserves a
   // range from there on; its first.
   std::uint64_t reserve_ids(std::uint64_t from);

@@ -1,0 +1,42 @@
+// What goes to a terminal: nothing in it moves the cursor, and columns stand under each other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fastmqttd {
+
+// With \xNN for bytes that are no text, that control a terminal, or that turn the direction of
+// writing; of the lines of a text, `newlines` keeps the ends.
+std::string shown(std::string_view text, bool newlines = false);
+// The same, cut when it is long.
+std::string shown_short(std::string_view text);
+
+// "12.3MiB"
+std::string roughly(std::uint64_t bytes);
+
+// Rows with a header.  Columns grow as more is printed, and never shrink.
+class Table {
+ public:
+  struct Column {
+    std::string title;
+    bool right = false;  // numbers
+  };
+  explicit Table(std::vector<Column> columns);
+
+  void add(std::vector<std::string> row);
+  // To standard output: what was added since the last time, the first time under the header.
+  void print();
+
+ private:
+  void print_row(const std::vector<std::string>& row) const;
+
+  std::vector<Column> columns_;
+  std::vector<std::size_t> widths_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace fastmqttd

@@ -1,0 +1,70 @@
+// What the operator may ask of the running daemon, and what is answered: JSON in, JSON out.  Any
+// thread may call.
+//
+// Refusals are thrown, in words that go to the operator as they are; so is whatever the spool
+// throws.  No answer holds a secret.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "daemon/delivery/dispatcher.hpp"
+#include "daemon/session/session.hpp"
+#include "daemon/spool/spool.hpp"
+
+namespace fastmqttd {
+
+using Json = nlohmann::ordered_json;
+
+// What cannot be had; `status` is that of HTTP.
+class Refusal : public std::runtime_error {
+ public:
+  Refusal(int status, const std::string& text) : std::runtime_error(text), status_(status) {}
+  int status() const { return status_; }
+
+ private:
+  int status_;
+};
+
+class Control {
+ public:
+  // All must outlive it.
+  Control(Dispatcher& dispatcher, const Session& session, Spool& spool)
+      : dispatcher_(dispatcher), session_(session), spool_(spool) {}
+
+  Json status() const;
+
+  // {"dead_letters": [..]}: those behind `after`, as many as are wanted and fit in a page.
+  Json dead_letters(std::int64_t after, std::size_t limit,
+                    const std::optional<std::string>& handler) const;
+  // With payload and properties.
+  Json dead_letter(std::int64_t id) const;
+
+  // What is asked for is {"ids": [..]}; what is answered, {"done": [..], "unknown": [..]}.  Or it
+  // is {"all": true}, perhaps with a "handler"; that goes in pages: the answer {"done": 12,
+  // "after": 40, "until": 99, "end": false} says where the next one begins and, the same for all
+  // of them, where the last one ends.
+  Json replay(const Json& wanted);
+  Json drop(const Json& wanted);
+
+  // {"handler": ..}: drops a page of what waits for it: {"forgotten": 1000, "end": false}.
+  Json forget(const Json& wanted);
+
+ private:
+  using Act = bool (Control::*)(std::int64_t id);
+  bool replay_one(std::int64_t id) { return dispatcher_.replay(id); }
+  bool drop_one(std::int64_t id) { return spool_.drop_dead_letter(id); }
+  Json each(const Json& wanted, Act act);
+  Json each_of(const Json& ids, Act act);
+  Json page(const Json& wanted, Act act);
+  Json lane_status(const Lane& lane) const;
+
+  Dispatcher& dispatcher_;
+  const Session& session_;
+  Spool& spool_;
+};
+
+}  // namespace fastmqttd
