@@ -19,6 +19,9 @@ class BrokerRounds : public VersionedChaos {
     broker_.add_setting("autosave_interval 1");
   }
 
+  // There shall be a connection most of the time.
+  static constexpr const char* kAtOnce = "  reconnect_delay: 10ms\n  reconnect_delay_max: 50ms\n";
+
   std::string ledgers() {
     return ledger("all", "{topic: b/#, qos: 2}", kTopics) +
            ledger("two", "{topic: b/#, qos: 2}", kTopics);
@@ -44,7 +47,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, BrokerRounds, ::testing::Values("5", "3.1.1")
 // It saves what it has before it ends.
 TEST_P(BrokerRounds, StopsLoseNothing) {
   const int all = rounds(5);
-  start(ledgers(), {"b/#"});
+  start(ledgers(), {"b/#"}, kAtOnce);
   Traffic traffic(broker_, kStreams, options());
   for (int round = 1; round <= all; ++round) {
     let_run(traffic);
@@ -61,7 +64,7 @@ TEST_P(BrokerRounds, KillsLoseNothingThatTheDaemonHas) {
   const int all = rounds(5);
   WireWatch watch(broker_.port(), version());
   broker_.start();
-  configure(ledgers(), watch.relay().key());
+  configure(ledgers(), watch.relay().key() + kAtOnce);
   daemon_.start_ready();
   await_subscriptions({"b/#"});
   Traffic traffic(broker_, kStreams, options());
@@ -123,7 +126,7 @@ TEST_P(BrokerRounds, RestartWhileAwayReachesEveryHandler) {
 TEST_P(BrokerRounds, CutConnectionsLoseNothing) {
   const int all = rounds(6);
   Relay relay(broker_.port());
-  start(ledgers(), {"b/#"}, relay.key());
+  start(ledgers(), {"b/#"}, relay.key() + kAtOnce);
   Traffic traffic(broker_, kStreams, options());
   for (int round = 1; round <= all; ++round) {
     let_run(traffic);

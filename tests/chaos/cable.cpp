@@ -26,11 +26,12 @@ Cable::Cable() : before_(own_namespace()) {
     lay();
   } catch (const std::exception& error) {
     why_not_ = error.what();
-    enter(before_);
   }
 }
 
-Cable::~Cable() { enter(before_); }
+Cable::~Cable() {
+  if (far_) enter(before_);  // else it has never left
+}
 
 UniqueFd Cable::own_namespace() {
   return UniqueFd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));

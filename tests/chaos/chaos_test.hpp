@@ -56,6 +56,9 @@ class Chaos : public IntegrationTest {
   // Messages of QoS 2 that a handler got again as others.
   int entered_twice();
 
+  // As the daemon says.
+  bool connected() { return daemon_.notify().last("STATUS=").starts_with("STATUS=connected to "); }
+
   std::filesystem::path spool() const { return daemon_.file("state") / "spool.db"; }
 
  private:

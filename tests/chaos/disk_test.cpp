@@ -28,9 +28,7 @@ class DiskFull : public VersionedChaos {
     traffic.stop();
     release("all");
     expect_all_handled(traffic);
-    EXPECT_TRUE(eventually([&] {
-      return daemon_.notify().last("STATUS=").starts_with("STATUS=connected to ");
-    })) << daemon_.notify().text();
+    EXPECT_TRUE(eventually([&] { return connected(); })) << daemon_.notify().text();
     report(traffic, 1);
     EXPECT_EQ(entered_twice(), 0);
   }

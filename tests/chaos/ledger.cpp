@@ -26,7 +26,10 @@ void Ledger::read() {
                             .dup = row.number(5) != 0,
                             .answer = row.text(6)});
         const Entry& entry = entries_.back();
-        if (entry.answer == "ok") handled_[entry.topic].push_back(entry.payload);
+        if (entry.answer != "ok") return;
+        handled_[entry.topic].push_back(entry.payload);
+        int& highest = highest_[entry.topic];
+        highest = std::max(highest, number_of(entry.topic, entry.payload));
       });
 }
 
@@ -46,18 +49,14 @@ std::size_t Ledger::handled_count() {
   return count;
 }
 
-const std::vector<std::string>& Ledger::handled_of(const std::string& topic) {
+int Ledger::highest(const std::string& topic) {
   read();
-  return handled_[topic];
+  return highest_[topic];
 }
 
 bool Ledger::has_handled(const std::string& topic, int number) {
-  const std::vector<std::string>& payloads = handled_of(topic);
-  // Most often it is among the last ones.
-  return number == 0 ||
-         std::any_of(payloads.rbegin(), payloads.rend(), [&](const std::string& payload) {
-           return number_of(topic, payload) == number;
-         });
+  const std::vector<int> numbers = numbers_of(handled(), topic);
+  return number == 0 || std::ranges::find(numbers, number) != numbers.end();
 }
 
 int Ledger::repeats(int qos, bool new_id) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,7 +32,8 @@ class Ledger {
   const std::vector<Entry>& entries();
   // Those that were answered ok.
   const Arrivals& handled();
-  const std::vector<std::string>& handled_of(const std::string& topic);
+  // The highest number of those of a topic, 0 without any.
+  int highest(const std::string& topic);
   std::size_t handled_count();
   bool has_handled(const std::string& topic, int number);
 
@@ -48,6 +50,7 @@ class Ledger {
   std::unique_ptr<Database> database_;
   std::vector<Entry> entries_;
   Arrivals handled_;
+  std::map<std::string, int> highest_;
 };
 
 }  // namespace fastmqttd::testing

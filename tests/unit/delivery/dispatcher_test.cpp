@@ -234,7 +234,7 @@ TEST_F(SpooledDispatcherTest, RestoresWhatAnEarlierRunLeft) {
   EXPECT_TRUE(testing::eventually([&] { return dispatcher.waiting() == 0; }));
   const std::vector<std::string> names{"one", "new"};
   EXPECT_EQ(spool().waiting_for_others(names), (std::map<std::string, std::uint64_t>{{"gone", 3}}));
-  EXPECT_EQ(spool().forget("gone"), 3u);
+  EXPECT_EQ(spool().forget("gone", 100), 3u);
   EXPECT_TRUE(spool().waiting_for_others(names).empty());
 }
 

@@ -300,8 +300,8 @@ TEST_F(SpoolTest, NamesHandlersThatAreNotThere) {
   append(*spool, message(2), {spool->handler("gone")});
   const std::vector<std::string> names{"here"};
   EXPECT_THAT(spool->waiting_for_others(names), ElementsAre(Pair("gone", 2)));
-  EXPECT_EQ(spool->forget("gone"), 2u);
-  EXPECT_EQ(spool->forget("gone"), 0u);
+  EXPECT_EQ(spool->forget("gone", 100), 2u);
+  EXPECT_EQ(spool->forget("gone", 100), 0u);
   EXPECT_THAT(left(*spool, spool->handler("here")), ElementsAre(1));
   EXPECT_EQ(count("messages"), 1);
 }
