@@ -11,9 +11,6 @@ namespace {
 constexpr std::uint64_t kReserve = 1 << 20;
 // An append writes a page of the log, however small it is.
 constexpr std::uint64_t kPage = 4096;
-// With so much of the disk it is worth going on, whatever filled it.
-constexpr std::uint64_t kPlenty = 4 << 20;
-
 std::uint64_t above_zero(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
 // An append takes its bytes twice, in the log and later in the database, and from the disk only
@@ -49,18 +46,18 @@ std::string SpoolRoom::refuses(std::uint64_t bytes) {
     why = "the spool has reached its spool.max_size of " + format_size(max_size_);
   else if (log_grown_ + bytes > disk_room_)
     why = "the disk of the spool is full";
-  if (!why.empty()) full_at_ = std::max<std::uint64_t>(used(), 1);
+  if (!why.empty()) full_ = true;
   return why;
 }
 
 bool SpoolRoom::has_drained() {
-  const std::uint64_t limit = full_at_;
-  if (limit == 0) return true;
+  if (!full_) return true;
   const auto below_four_fifths = [this](std::uint64_t of) { return used() * 5 < of * 4; };
-  const bool drained = below_four_fifths(max_size_) &&
-                       (disk_room_ > kPlenty || (below_four_fifths(limit) && disk_room_ > kStale));
-  if (drained) full_at_ = 0;
-  return drained;
+  const std::uint64_t room = disk_room_;
+  if (!below_four_fifths(max_size_) || !below_four_fifths(used() + room) || room < kStale)
+    return false;
+  full_ = false;
+  return true;
 }
 
 }  // namespace fastmqttd

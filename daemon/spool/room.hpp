@@ -34,10 +34,10 @@ class SpoolRoom {
   void measured(const Measured& now);
   void appended(std::uint64_t bytes);
   // Why there is no room for that many more; empty when there is.  Then it is full until
-  // has_drained().
+  // has_drained(): below four fifths of its max_size, and of what the disk can hold.
   std::string refuses(std::uint64_t bytes);
   // What SQLite has said.
-  void disk_is_full() { full_at_ = used() + 1; }
+  void disk_is_full() { full_ = true; }
   bool has_drained();
 
  private:
@@ -49,7 +49,7 @@ class SpoolRoom {
   std::atomic<std::uint64_t> log_grown_{0};  // likewise
   std::atomic<std::uint64_t> disk_room_{0};  // for appends
   std::atomic<bool> low_{false};
-  std::atomic<std::uint64_t> full_at_{0};  // 0: it is not
+  std::atomic<bool> full_{false};
 };
 
 }  // namespace fastmqttd

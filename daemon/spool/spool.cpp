@@ -135,7 +135,10 @@ bool Spool::has_room() {
   } catch (const sqlite::Error&) {
     return false;
   }
-  return room_.has_drained();
+  if (room_.has_drained()) return true;
+  checkpoint_wanted_ = log_pages_ != moved_pages_;
+  changed_.notify_one();
+  return false;
 }
 
 void Spool::measure(Store& store) {
@@ -147,7 +150,8 @@ void Spool::measure(Store& store) {
   log_file += "-wal";
   room_.measured({.used = (pages - free) * kPageSize,
                   .free = free * kPageSize,
-                  .log = log * (kPageSize + kFrameHead),
+                  // When all of it is moved the next page is the first one again.
+                  .log = log == moved ? 0 : log * (kPageSize + kFrameHead),
                   .log_file = size_of(log_file),
                   .unmoved = (log - moved) * kPageSize,
                   .disk = disk_free(directory_)});
@@ -312,7 +316,7 @@ bool Spool::checkpoint_due() const {
   const int pages = log_pages_;
   const int tried = tried_at_;
   const int added = pages < tried ? pages : pages - tried;  // fewer: the log has begun again
-  return added >= kCheckpointPages || (room_.is_low_on_disk() && added > kFewPages);
+  return checkpoint_wanted_ || added >= kCheckpointPages || (room_.is_low_on_disk() && added > kFewPages);
 }
 
 // By a connection of its own, beside the appends.
@@ -328,6 +332,7 @@ void Spool::checkpoint() {
 
 void Spool::checkpoint_once() {
   tried_at_ = log_pages_.load();
+  checkpoint_wanted_ = false;
   try {
     if (!mover_) {
       mover_ = std::make_unique<sqlite::Database>(file_);

@@ -156,6 +156,7 @@ class Spool {
   std::atomic<int> log_pages_{0};            // in the write-ahead log
   std::atomic<int> moved_pages_{0};          // of them, into the database
   std::atomic<int> tried_at_{0};             // pages when the latest try began
+  std::atomic<bool> checkpoint_wanted_{false};
   std::unique_ptr<sqlite::Database> mover_;  // the thread's own
   bool failure_logged_ = false;              // likewise
   Guarded<State> state_;
