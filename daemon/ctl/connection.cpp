@@ -57,7 +57,7 @@ Json answer(const std::string& socket, const httplib::Result& result) {
     throw Failure{kUnavailable,
                   {shown(socket) + ": the daemon does not answer: it has stopped, or it is stuck: "
                                    "see 'systemctl status fastmqttd'"}};
-  const Json json = Json::parse(result->body, nullptr, false);
+  Json json = Json::parse(result->body, nullptr, false);
   if (json.is_discarded())
     throw Failure{kUnavailable,
                   {shown(socket) + ": what answers there is not fastmqttd: name its "

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 
 #include "daemon/base/log.hpp"
 
@@ -103,7 +104,9 @@ bool Dispatcher::names(const Message& message, std::uint32_t place) const {
 }
 
 bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record, bool* was_stored) {
+  ++accepting_;
   const std::lock_guard order(in_order_);
+  --accepting_;
   Message::Parts whole = parts;
   whole.received_ns = realtime_ns();
   whole.id = next_message_id();
@@ -167,6 +170,8 @@ bool Dispatcher::has_drained() {
 }
 
 bool Dispatcher::replay(std::int64_t dead_letter) {
+  // Of many in a row none holds up what is being received: a lock alone is not fair.
+  while (accepting_ > 0) std::this_thread::yield();
   const std::lock_guard order(in_order_);
   const std::uint64_t id = next_message_id();
   const std::optional<HandlerKey> handler = spool_->replay(dead_letter, id);

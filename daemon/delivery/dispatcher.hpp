@@ -114,6 +114,7 @@ class Dispatcher {
   Router router_;
   // Message ids are given, and their messages stored and pushed, one after the other.
   std::mutex in_order_;
+  std::atomic<int> accepting_{0};                    // threads that want it for what they received
   std::vector<Target> targets_;                      // of the message at hand; under in_order_
   std::vector<HandlerKey> target_keys_;              // likewise, those to be stored
   std::vector<std::atomic<bool>> granted_;           // by place, what was asked for

@@ -136,7 +136,7 @@ std::optional<LaneQueue::PageWanted> LaneQueue::wanted_page() const {
   const std::size_t messages = room_->max_messages(), bytes = room_->max_bytes();
   if (!behind_ || ready_.size() * 4 > messages || ready_bytes_ * 4 > bytes) return std::nullopt;
   if (messages_ > 0 && (messages_ >= messages || bytes_ >= bytes)) return std::nullopt;
-  return PageWanted{cursor_, messages - std::min(messages_, messages - 1),
+  return PageWanted{cursor_, last_left_, messages - std::min(messages_, messages - 1),
                     bytes - std::min(bytes_, bytes - 1)};
 }
 
@@ -156,7 +156,8 @@ void LaneQueue::add_page(Page page, ToPark& to_park) {
       enqueue(std::move(delivery));
     }
   }
-  cursor_ = page.last;
+  // What was left and is not there any more has been settled by another worker.
+  cursor_ = page.end ? std::max(page.last, page.up_to) : page.last;
   behind_ = !page.end || last_left_ > cursor_;
   add_tail_before(behind_ ? cursor_ : UINT64_MAX);
 }

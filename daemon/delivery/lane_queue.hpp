@@ -67,6 +67,7 @@ class LaneQueue {
   // What is to be read from the spool: messages behind one, so many of them.
   struct PageWanted {
     std::uint64_t after = 0;
+    std::uint64_t up_to = 0;  // at least: messages up to there were left in the spool
     std::size_t messages = 0;
     std::size_t bytes = 0;
   };
@@ -74,6 +75,7 @@ class LaneQueue {
     std::vector<Delivery> deliveries;  // in the order of arrival
     std::uint64_t last = 0;            // the id up to which this is all that there was
     bool end = false;                  // there was nothing behind it
+    std::uint64_t up_to = 0;           // of what was wanted
   };
 
   // Deliveries are numbered from `first_id` on.

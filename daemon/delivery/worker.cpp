@@ -220,6 +220,7 @@ void Worker::read_page(LockedState& state, const LaneQueue::PageWanted& wanted) 
       page.deliveries.push_back(delivery_of(std::move(one)));
     page.last = found.last;
     page.end = found.end;
+    page.up_to = wanted.up_to;
     read_failed_ = false;
   } catch (const std::exception& error) {
     cannot_read(error);

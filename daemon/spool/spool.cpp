@@ -38,6 +38,19 @@ constexpr const char* kMoveAway = "expected a spool; nothing was deleted: move i
   throw StartError({{{what.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
 }
 
+// What the operator is to do when it cannot be opened.
+const char* advice(const sqlite::Error& error) {
+  switch (error.code() & 0xff) {
+    case SQLITE_FULL: return "expected some room on its disk";
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN: return "expected a file that the daemon's user may write";
+    case SQLITE_BUSY: return "expected no other program to hold it";
+    case SQLITE_IOERR: return "expected a disk that works";
+    default: return kMoveAway;
+  }
+}
+
 bool is_damaged(const sqlite::Error& error) {
   const int code = error.code() & 0xff;
   return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
@@ -84,7 +97,7 @@ Spool::Spool(const std::filesystem::path& directory, const SpoolConfig& config)
         this);
     measure(*store);
   } catch (const sqlite::Error& error) {
-    unusable(file_, error.what(), kMoveAway);
+    unusable(file_, error.what(), advice(error));
   }
   thread_ = std::thread([this] { run(); });
 }
@@ -117,14 +130,14 @@ bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
     if (!why.empty()) return false;
     store->append(message, handlers, record);
     room_.appended(bytes);
+    // Before anybody can settle it.
+    auto counts = counts_.lock();
+    for (const HandlerKey handler : handlers) ++counts->waiting[handler];
   } catch (const sqlite::Error& error) {
     if (failed(error, "cannot store a message")) room_.disk_is_full();
     why = file_.string() + ": " + error.what();
     return false;
   }
-  auto counts = counts_.lock();
-  for (const HandlerKey handler : handlers) ++counts->waiting[handler];
-  counts.unlock();
   if (checkpoint_due()) changed_.notify_one();
   return true;
 }
@@ -316,7 +329,8 @@ bool Spool::checkpoint_due() const {
   const int pages = log_pages_;
   const int tried = tried_at_;
   const int added = pages < tried ? pages : pages - tried;  // fewer: the log has begun again
-  return checkpoint_wanted_ || added >= kCheckpointPages || (room_.is_low_on_disk() && added > kFewPages);
+  return checkpoint_wanted_ || added >= kCheckpointPages ||
+         (room_.is_low_on_disk() && added > kFewPages);
 }
 
 // By a connection of its own, beside the appends.
@@ -381,6 +395,7 @@ std::uint64_t Spool::forget(const std::string& name, std::uint64_t limit) {
   std::uint64_t forgotten = 0;
   while (forgotten < limit) {
     // A few at a time, so that no append waits for long.
+    while (appending_ > 0) std::this_thread::yield();
     const std::uint64_t few = std::min<std::uint64_t>(limit - forgotten, kForgetAtOnce);
     const std::size_t some = store_->lock()->forget_some(handler, few);
     if (some == 0) break;

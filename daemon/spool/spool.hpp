@@ -153,9 +153,9 @@ class Spool {
   std::atomic<int> appending_{0};  // threads that want the store for an append
   std::uint64_t run_began_ = 0;
   Guarded<Counts> counts_;
-  std::atomic<int> log_pages_{0};            // in the write-ahead log
-  std::atomic<int> moved_pages_{0};          // of them, into the database
-  std::atomic<int> tried_at_{0};             // pages when the latest try began
+  std::atomic<int> log_pages_{0};    // in the write-ahead log
+  std::atomic<int> moved_pages_{0};  // of them, into the database
+  std::atomic<int> tried_at_{0};     // pages when the latest try began
   std::atomic<bool> checkpoint_wanted_{false};
   std::unique_ptr<sqlite::Database> mover_;  // the thread's own
   bool failure_logged_ = false;              // likewise

@@ -55,7 +55,8 @@ std::int64_t Spool::newest_dead_letter() {
 }
 
 std::optional<HandlerKey> Spool::replay(std::int64_t id, std::uint64_t message_id) {
-  const auto handler = store_->lock()->replay(id, message_id);
+  auto store = store_->lock();  // until it is counted: nobody can settle it before
+  const auto handler = store->replay(id, message_id);
   if (!handler) return handler;
   auto counts = counts_.lock();
   ++counts->waiting[*handler];

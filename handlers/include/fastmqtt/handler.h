@@ -109,9 +109,9 @@ struct fastmqtt_host {
    * QoS 1 and 2 until the broker has acknowledged it, whatever becomes of the daemon: what is
    * published during a call of on_messages() is written to disk together with the answers of that
    * call, and sent then; everything else is on disk when this returns.  RETRY: too many of this
-   * handler's are on their way (as many as its queue may hold), the disk takes nothing, or it is too
-   * late, from destroy().  REJECT: it is malformed, and the reason has been logged.  Properties go
-   * out with MQTT 5 only. */
+   * handler's are on their way (as many as its queue may hold), the disk takes nothing, or it is
+   * too late, from destroy().  REJECT: it is malformed, and the reason has been logged.  Properties
+   * go out with MQTT 5 only. */
   fastmqtt_result (*publish)(const fastmqtt_host* host, const fastmqtt_message* message);
   /* [any] Answers a PENDING delivery, once, with OK, RETRY or REJECT.  Late and double answers are
    * ignored. */

@@ -254,9 +254,9 @@ class Host {
   }
 
   // [any thread] Puts a message on its way to the broker, without waiting for that: `ok`; `retry`
-  // while too many of this handler's are on their way, or the disk takes nothing; `reject` when it is
-  // malformed, which is logged.  With QoS 1 and 2 it outlives the daemon: what is published in a call
-  // with a message is written together with the answer.  Properties go out with MQTT 5 only.
+  // while too many of this handler's are on their way, or the disk takes nothing; `reject` when it
+  // is malformed, which is logged.  With QoS 1 and 2 it outlives the daemon: what is published in a
+  // call with a message is written together with the answer.  Properties go out with MQTT 5 only.
   Result publish(std::string_view topic, std::string_view payload,
                  const PublishOptions& options = {}) const {
     const std::vector<fastmqtt_property> properties = options.properties.list();

@@ -81,6 +81,7 @@ class LaneQueueTest : public testing::Test {
       if (!wanted) return pages;
       LaneQueue::Page page;
       page.last = wanted->after;
+      page.up_to = wanted->up_to;
       page.end = true;
       for (const MessagePtr& one : spool_) {
         if (one->id() <= wanted->after) continue;
@@ -377,6 +378,13 @@ TEST_F(LaneQueueTest, TakesNoMessageTwice) {
   EXPECT_EQ(queue().push(third, true, now_), kQueued);
   EXPECT_EQ(take(), "3#1");
   EXPECT_EQ(take(), "");
+}
+
+// Of several workers one may have settled what all were told of.
+TEST_F(LaneQueueTest, DoesNotWaitForWhatIsNotThereAnyMore) {
+  queue().leave(next_message_id());
+  EXPECT_EQ(read_back(), 1);
+  EXPECT_FALSE(queue().is_behind());
 }
 
 TEST_F(LaneQueueTest, KeepsTheOrderOfATopicAcrossMemoryAndSpool) {

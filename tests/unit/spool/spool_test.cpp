@@ -404,6 +404,13 @@ TEST_F(SpoolTest, DoesNotReadDamagedProperties) {
   EXPECT_THROW(page(*spool, one), std::runtime_error);
 }
 
+TEST_F(SpoolTest, HasToBeWritable) {
+  open();
+  fs::remove(file_);
+  fs::create_directory(file_);
+  EXPECT_THAT(refusal(), HasSubstr("expected a file that the daemon's user may write"));
+}
+
 TEST_F(SpoolTest, NeedsADirectory) {
   fs::remove_all(directory_);
   std::ofstream(directory_) << "a file";
