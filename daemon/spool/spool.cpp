@@ -19,6 +19,8 @@ namespace {
 
 // Changes in one transaction, if no append cuts it short.
 constexpr std::size_t kBatch = 256;
+// That append may be kept waiting for as many as these: else it would cost a transaction each time.
+constexpr std::size_t kLeast = 32;
 // Once the write-ahead log has so many more pages they are moved into the database, beside the
 // appends.  Once it is that long, appends wait for the last ones to be moved, so that it can begin
 // again.
@@ -294,6 +296,8 @@ bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
 Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch, Counts& settled) {
   fault_point("settle.begin");
   Progress progress;
+  std::size_t applied = 0;
+  const auto give_way = [&] { return applied >= kLeast && appending_ > 0; };
   sqlite::Transactions::One transaction(store.transactions());
   for (const Queued* const queued : batch) {
     const Changes& changes = queued->changes;
@@ -302,12 +306,13 @@ Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch, 
       const Change& change = changes.list[progress.further];
       count(change, store.apply(change), settled);
       ++progress.further;
-      if (appending_ > 0 && !changes.together && progress.further < changes.list.size()) break;
+      ++applied;
+      if (give_way() && !changes.together && progress.further < changes.list.size()) break;
     }
     if (progress.further < changes.list.size()) break;
     ++progress.whole;
     progress.further = 0;
-    if (appending_ > 0) break;
+    if (give_way()) break;
   }
   fault_point("settle.written");
   transaction.commit();
