@@ -4,10 +4,15 @@
 //   inbox.lock()->push_back(event);                       // for the length of the statement
 //   auto held = inbox.lock();                             // for the length of the scope
 //   while (held->empty()) held.wait(changed);
+//
+// A mutex alone is not fair: of two that take it again and again, one may go short.  lock_first()
+// goes before lock_behind(), however often that is called.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 namespace fastmqttd {
@@ -41,8 +46,21 @@ class Guarded {
   };
 
   Locked lock() { return Locked(mutex_, value_); }
+  Locked lock_first() {
+    ++first_;
+    Locked locked = lock();
+    --first_;
+    return locked;
+  }
+  Locked lock_behind() {
+    while (first_waits()) std::this_thread::yield();
+    return lock();
+  }
+  // Whether somebody is in lock_first(): what has lasted long should end.
+  bool first_waits() const { return first_ > 0; }
 
  private:
+  std::atomic<int> first_{0};
   std::mutex mutex_;
   T value_;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <thread>
 
 #include "daemon/base/log.hpp"
 
@@ -104,55 +103,54 @@ bool Dispatcher::names(const Message& message, std::uint32_t place) const {
 }
 
 bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record, bool* was_stored) {
-  ++accepting_;
-  const std::lock_guard order(in_order_);
-  --accepting_;
+  auto targets = in_order_.lock_first();
   Message::Parts whole = parts;
   whole.received_ns = realtime_ns();
   whole.id = next_message_id();
   const auto message = std::make_shared<const Message>(whole);
-  choose_targets(*message);
-  if (!store(*message, record)) return false;
-  if (was_stored) *was_stored = !target_keys_.empty();
-  for (const Target& target : targets_) target.lane->push(message, target.stored);
+  choose_targets(*message, *targets);
+  if (!store(*message, record, *targets)) return false;
+  if (was_stored) *was_stored = !targets->stored.empty();
+  for (const auto& [lane, stored] : targets->all) lane->push(message, stored);
   return true;
 }
 
 // The lanes that want it, and for which of them it is to be stored.
-void Dispatcher::choose_targets(const Message& message) {
-  targets_.clear();
-  target_keys_.clear();
+void Dispatcher::choose_targets(const Message& message, Targets& targets) {
+  targets.all.clear();
+  targets.stored.clear();
   const std::vector<Route>& routes = router_.match(message.topic());
   if (routes.empty()) {
     auto unrouted = unrouted_.lock();
     unrouted->topic = message.topic();
     if (unrouted->messages++ == 0) attention_();
   }
-  const bool promised = message.qos() > 0 && stores();
+  const bool promised = is_promised(message);
   for (const Route& route : routes) {
     Lane& lane = *lanes_[route.lane];
     if (!wants(route, message) || (lane.config().skip_retained && message.retain())) continue;
-    const bool spill = lane.config().queue.when_full == WhenFull::spool && !lane.takes(message);
-    const bool stored = promised || (spill && spool_);
-    targets_.push_back({&lane, stored});
-    if (stored) target_keys_.push_back(lane.key());
+    const bool may_spill = spool_ && lane.config().queue.when_full == WhenFull::spool;
+    const bool stored = promised || (may_spill && !lane.takes(message));
+    targets.all.push_back({&lane, stored});
+    if (stored) targets.stored.push_back(lane.key());
   }
 }
 
 // What nothing was promised for is dropped when it cannot be stored.
-bool Dispatcher::store(const Message& message, const PacketRecord* record) {
-  if (target_keys_.empty()) return true;
+bool Dispatcher::store(const Message& message, const PacketRecord* record, Targets& targets) {
+  if (targets.stored.empty()) return true;
   std::string why;
-  const bool promised = message.qos() > 0 && stores();
-  if (spool_->append(message, target_keys_, promised ? record : nullptr, why)) {
+  const bool promised = is_promised(message);
+  if (spool_->append(message, targets.stored, promised ? record : nullptr, why)) {
     store_pause_ = {};
     return true;
   }
   if (promised) return refuse(why);
-  for (const Target& target : targets_)
+  std::erase_if(targets.all, [](const Targets::One& target) {
     if (target.stored) target.lane->drop();
-  std::erase_if(targets_, [](const Target& target) { return target.stored; });
-  target_keys_.clear();
+    return target.stored;
+  });
+  targets.stored.clear();
   return true;
 }
 
@@ -170,9 +168,8 @@ bool Dispatcher::has_drained() {
 }
 
 bool Dispatcher::replay(std::int64_t dead_letter) {
-  // Of many in a row none holds up what is being received: a lock alone is not fair.
-  while (accepting_ > 0) std::this_thread::yield();
-  const std::lock_guard order(in_order_);
+  // Of many in a row none holds up what is being received.
+  const auto in_order = in_order_.lock_behind();
   const std::uint64_t id = next_message_id();
   const std::optional<HandlerKey> handler = spool_->replay(dead_letter, id);
   if (!handler) return false;

@@ -9,7 +9,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -96,15 +95,20 @@ class Dispatcher {
   // Whether a copy for this filter is sure to come, of a message like this one.
   bool sure_to_come(std::uint32_t place, const Message& message) const;
   bool names(const Message& message, std::uint32_t place) const;
-  void choose_targets(const Message& message);
-  bool store(const Message& message, const PacketRecord* record);
-  bool refuse(const std::string& why);
-
-  // A lane that is to have the message at hand.
-  struct Target {
-    Lane* lane;
-    bool stored = false;
+  // The lanes that are to have the message at hand.
+  struct Targets {
+    struct One {
+      Lane* lane;
+      bool stored = false;
+    };
+    std::vector<One> all;
+    std::vector<HandlerKey> stored;  // those for which it is to be stored
   };
+  void choose_targets(const Message& message, Targets& targets);
+  bool store(const Message& message, const PacketRecord* record, Targets& targets);
+  // Whether it is not to be lost any more once it is acknowledged.
+  bool is_promised(const Message& message) const { return message.qos() > 0 && stores(); }
+  bool refuse(const std::string& why);
 
   Spool* const spool_;
   const bool optimistic_;
@@ -113,10 +117,7 @@ class Dispatcher {
   SubscriptionPlan plan_;
   Router router_;
   // Message ids are given, and their messages stored and pushed, one after the other.
-  std::mutex in_order_;
-  std::atomic<int> accepting_{0};                    // threads that want it for what they received
-  std::vector<Target> targets_;                      // of the message at hand; under in_order_
-  std::vector<HandlerKey> target_keys_;              // likewise, those to be stored
+  Guarded<Targets> in_order_;
   std::vector<std::atomic<bool>> granted_;           // by place, what was asked for
   std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored
   Duration store_pause_{};                           // until then; the receiving thread's own

@@ -8,16 +8,11 @@
 namespace fastmqttd {
 namespace {
 
-std::int64_t number(std::uint64_t id) { return static_cast<std::int64_t>(id); }
-
 // Of the handler ?1.
 std::string query(const char* which) {
   return std::string("SELECT id, dup, attempts, failures, due_ns, ") + kMessageColumns +
          " FROM messages LEFT JOIN retries ON retries.message=id AND retries.handler=?1 WHERE " +
-         which +
-         " AND recipients IN (SELECT id FROM recipients WHERE handler=?1)"
-         " AND NOT EXISTS(SELECT 1 FROM settled WHERE settled.message=messages.id"
-         " AND settled.handler=?1)";
+         which + " AND " + kWaits;
 }
 
 }  // namespace
@@ -40,14 +35,12 @@ Backlog::Page Backlog::read(std::uint64_t after, const Limits& limits, const Wan
   // In one transaction, which shows one moment.
   begin_.step();
   try {
-    newest_.step();
-    const auto newest = static_cast<std::uint64_t>(newest_.number(0));
-    newest_.reset();
-    page_.bind(1, handler_).bind(2, number(after));
+    const auto newest = static_cast<std::uint64_t>(newest_.only_number());
+    page_.bind(1, handler_).bind(2, after);
     std::size_t bytes = 0;
     page.end = true;
     while (page_.step()) {
-      page.last = static_cast<std::uint64_t>(page_.number(0));
+      page.last = page_.id(0);
       if (!wanted(page_.bytes(8))) continue;
       page.messages.push_back(waiting(page_));
       bytes += page.messages.back().message->memory_bytes();
@@ -67,7 +60,7 @@ Backlog::Page Backlog::read(std::uint64_t after, const Limits& limits, const Wan
 }
 
 std::optional<Backlog::Waiting> Backlog::one(std::uint64_t id) {
-  one_.bind(1, handler_).bind(2, number(id));
+  one_.bind(1, handler_).bind(2, id);
   if (!one_.step()) return std::nullopt;
   try {
     Waiting found = waiting(one_);
@@ -80,7 +73,7 @@ std::optional<Backlog::Waiting> Backlog::one(std::uint64_t id) {
 }
 
 Backlog::Waiting Backlog::waiting(const sqlite::Statement& row) const {
-  const auto id = static_cast<std::uint64_t>(row.number(0));
+  const std::uint64_t id = row.id(0);
   return {stored_message(row, 5, id, row.number(1) != 0 || id < run_began_),
           static_cast<std::uint32_t>(row.number(2)), static_cast<std::uint32_t>(row.number(3)),
           row.number(4)};

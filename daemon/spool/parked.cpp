@@ -28,21 +28,16 @@ Parked::Parked(const std::filesystem::path& file) {
   try {
     file_.emplace(file);
   } catch (const sqlite::Error& error) {
-    close_file(error);
+    log::warning("no room on disk for noting what waits behind a retry ({}): noting it in memory",
+                 error.what());
   }
-}
-
-void Parked::close_file(const sqlite::Error& error) {
-  log::warning("no room on disk for noting what waits behind a retry ({}): noting it in memory",
-               error.what());
-  file_.reset();
 }
 
 // Once one is in memory the later ones have to be too.
 void Parked::add(std::string_view topic, std::uint64_t id) {
   if (file_ && !in_memory_.contains(topic)) {
     try {
-      file_->add.bind(1, topic).bind(2, static_cast<std::int64_t>(id)).step();
+      file_->add.bind(1, topic).bind(2, id).step();
       return;
     } catch (const sqlite::Error&) {
       // A full disk: what is in the file can still be read.
@@ -54,8 +49,8 @@ void Parked::add(std::string_view topic, std::uint64_t id) {
 std::vector<std::uint64_t> Parked::first(std::string_view topic, std::size_t limit) {
   std::vector<std::uint64_t> ids;
   if (file_) {
-    file_->first.bind(1, topic).bind(2, static_cast<std::int64_t>(limit));
-    while (file_->first.step()) ids.push_back(static_cast<std::uint64_t>(file_->first.number(0)));
+    file_->first.bind(1, topic).bind(2, std::uint64_t{limit});
+    while (file_->first.step()) ids.push_back(file_->first.id(0));
   }
   const auto more = in_memory_.find(topic);
   if (more == in_memory_.end()) return ids;
@@ -66,7 +61,7 @@ std::vector<std::uint64_t> Parked::first(std::string_view topic, std::size_t lim
 
 void Parked::remove(const std::string& topic, const std::vector<std::uint64_t>& ids) {
   if (ids.empty()) return;
-  if (file_) file_->remove.bind(1, topic).bind(2, static_cast<std::int64_t>(ids.back())).step();
+  if (file_) file_->remove.bind(1, topic).bind(2, ids.back()).step();
   const auto more = in_memory_.find(topic);
   if (more == in_memory_.end()) return;
   while (!more->second.empty() && more->second.front() <= ids.back()) more->second.pop_front();

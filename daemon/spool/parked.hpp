@@ -38,7 +38,6 @@ class Parked {
     sqlite::Database database;
     sqlite::Statement add, first, remove;
   };
-  void close_file(const sqlite::Error& error);
 
   std::optional<File> file_;
   // Behind those in the file.

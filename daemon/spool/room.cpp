@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint64_t kReserve = 1 << 20;
 // An append writes a page of the log, however small it is.
 constexpr std::uint64_t kPage = 4096;
+
 std::uint64_t above_zero(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
 // An append takes its bytes twice, in the log and later in the database, and from the disk only
@@ -40,14 +41,11 @@ void SpoolRoom::appended(std::uint64_t bytes) {
   log_grown_ += bytes + kPage;
 }
 
-std::string SpoolRoom::refuses(std::uint64_t bytes) {
-  std::string why;
+std::string SpoolRoom::why_not(std::uint64_t bytes) const {
   if (used() + bytes > max_size_)
-    why = "the spool has reached its spool.max_size of " + format_size(max_size_);
-  else if (log_grown_ + bytes > disk_room_)
-    why = "the disk of the spool is full";
-  if (!why.empty()) full_ = true;
-  return why;
+    return "the spool has reached its spool.max_size of " + format_size(max_size_);
+  if (log_grown_ + bytes > disk_room_) return "the disk of the spool is full";
+  return {};
 }
 
 bool SpoolRoom::has_drained() {

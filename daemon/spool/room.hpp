@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <filesystem>
 #include <string>
 
 namespace fastmqttd {
@@ -33,11 +32,11 @@ class SpoolRoom {
 
   void measured(const Measured& now);
   void appended(std::uint64_t bytes);
-  // Why there is no room for that many more; empty when there is.  Then it is full until
-  // has_drained(): below four fifths of its max_size, and of what the disk can hold.
-  std::string refuses(std::uint64_t bytes);
-  // What SQLite has said.
-  void disk_is_full() { full_ = true; }
+  // Why there is no room for that many more; empty when there is.
+  std::string why_not(std::uint64_t bytes) const;
+  // Something was refused for want of room: it is full until has_drained(), below four fifths of
+  // its max_size, and of what the disk can hold.
+  void is_full() { full_ = true; }
   bool has_drained();
 
  private:

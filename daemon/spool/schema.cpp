@@ -53,11 +53,7 @@ INSERT INTO counters VALUES('next_id', 0);
 )";
 
 std::int64_t format_of(sqlite::Database& database) {
-  sqlite::Statement format(database, "PRAGMA user_version");
-  format.step();
-  const std::int64_t version = format.number(0);
-  format.reset();
-  return version;
+  return sqlite::Statement(database, "PRAGMA user_version").only_number();
 }
 
 // Format 1 had a row in `deliveries` for every message and handler.

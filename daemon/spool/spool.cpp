@@ -40,9 +40,12 @@ constexpr const char* kMoveAway = "expected a spool; nothing was deleted: move i
   throw StartError({{{what.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
 }
 
+// Of the extended one (sqlite.org/rescode.html).
+int primary_code(const sqlite::Error& error) { return error.code() & 0xff; }
+
 // What the operator is to do when it cannot be opened.
 const char* advice(const sqlite::Error& error) {
-  switch (error.code() & 0xff) {
+  switch (primary_code(error)) {
     case SQLITE_FULL: return "expected some room on its disk";
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -51,11 +54,6 @@ const char* advice(const sqlite::Error& error) {
     case SQLITE_IOERR: return "expected a disk that works";
     default: return kMoveAway;
   }
-}
-
-bool is_damaged(const sqlite::Error& error) {
-  const int code = error.code() & 0xff;
-  return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
 std::uint64_t size_of(const std::filesystem::path& file) {
@@ -124,19 +122,21 @@ bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
                    const PacketRecord* record, std::string& why) {
   const std::size_t bytes = stored_bytes(message, record);
   try {
-    ++appending_;
-    auto store = store_->lock();
-    --appending_;
-    if (room_.is_stale() || !room_.refuses(bytes).empty()) measure(*store);
-    why = room_.refuses(bytes);
-    if (!why.empty()) return false;
+    auto store = store_->lock_first();
+    if (room_.is_stale() || !room_.why_not(bytes).empty()) measure(*store);
+    why = room_.why_not(bytes);
+    if (!why.empty()) {
+      room_.is_full();
+      return false;
+    }
     store->append(message, handlers, record);
     room_.appended(bytes);
     // Before anybody can settle it.
     auto counts = counts_.lock();
     for (const HandlerKey handler : handlers) ++counts->waiting[handler];
   } catch (const sqlite::Error& error) {
-    if (failed(error, "cannot store a message")) room_.disk_is_full();
+    end_if_damaged(error);
+    if (primary_code(error) == SQLITE_FULL) room_.is_full();
     why = file_.string() + ": " + error.what();
     return false;
   }
@@ -144,12 +144,22 @@ bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
   return true;
 }
 
-bool Spool::has_room() {
+bool Spool::measure_now() {
   try {
     measure(*store_->lock());
+    return true;
   } catch (const sqlite::Error&) {
     return false;
   }
+}
+
+Spool::Use Spool::use() {
+  measure_now();  // else as it was last
+  return {room_.used(), room_.max_size()};
+}
+
+bool Spool::has_room() {
+  if (!measure_now()) return false;
   if (room_.has_drained()) return true;
   checkpoint_wanted_ = log_pages_ != moved_pages_;
   changed_.notify_one();
@@ -172,15 +182,17 @@ void Spool::measure(Store& store) {
                   .disk = disk_free(directory_)});
 }
 
-// Whether it is for want of room.  A database that is damaged ends the process: it would neither
-// store nor settle anything any more.
-bool Spool::failed(const std::exception& error, const char* what) {
-  const auto* const from_sqlite = dynamic_cast<const sqlite::Error*>(&error);
-  if (from_sqlite && is_damaged(*from_sqlite)) {
-    log::error("{}: {}: {}: {}", file_.string(), what, error.what(), kMoveAway);
-    std::_Exit(static_cast<int>(ExitStatus::spool));
-  }
-  return from_sqlite && (from_sqlite->code() & 0xff) == SQLITE_FULL;
+// A database that is damaged ends the process: it would neither store nor settle anything any more.
+void Spool::end_if_damaged(const sqlite::Error& error) const {
+  const int code = primary_code(error);
+  if (code != SQLITE_CORRUPT && code != SQLITE_NOTADB) return;
+  log::error("{}: {}: {}", file_.string(), error.what(), kMoveAway);
+  std::_Exit(static_cast<int>(ExitStatus::spool));
+}
+
+void Spool::log_failure(const char* what, const sqlite::Error& error, const char* more) const {
+  end_if_damaged(error);
+  log::error("{}: cannot {}: {}{}", file_.string(), what, error.what(), more);
 }
 
 void Spool::write(Changes changes) {
@@ -268,20 +280,15 @@ void Spool::pause() {
 
 // Not while an append wants to write.
 bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
-  while (appending_ > 0) std::this_thread::yield();
   Counts settled;
   try {
-    auto store = store_->lock();
+    auto store = store_->lock_behind();
     progress = write_some(*store, batch, settled);
-    measure(*store);
   } catch (const sqlite::Error& error) {
-    failed(error, "cannot note what is handled");
-    progress = {};
+    end_if_damaged(error);
     if (!std::exchange(failure_logged_, true))
-      log::error(
-          "{}: cannot note what is handled: {}: trying again; until then it may be handled "
-          "again after a restart",
-          file_.string(), error.what());
+      log_failure("note what is handled", error,
+                  ": trying again; until then it may be handled again after a restart");
     return false;
   }
   if (std::exchange(failure_logged_, false))
@@ -297,7 +304,7 @@ Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch, 
   fault_point("settle.begin");
   Progress progress;
   std::size_t applied = 0;
-  const auto give_way = [&] { return applied >= kLeast && appending_ > 0; };
+  const auto give_way = [&] { return applied >= kLeast && store_->first_waits(); };
   sqlite::Transactions::One transaction(store.transactions());
   for (const Queued* const queued : batch) {
     const Changes& changes = queued->changes;
@@ -363,9 +370,7 @@ void Spool::checkpoint_once() {
     if (code != SQLITE_OK) throw sqlite::Error(code, ::sqlite3_errmsg(mover_->handle()));
     moved_pages_ = moved;
   } catch (const sqlite::Error& error) {
-    if ((error.code() & 0xff) == SQLITE_BUSY) return;
-    failed(error, "cannot move its log into it");
-    log::error("{}: cannot move its log into it: {}", file_.string(), error.what());
+    if (primary_code(error) != SQLITE_BUSY) log_failure("move its log into it", error);
   }
 }
 
@@ -400,9 +405,8 @@ std::uint64_t Spool::forget(const std::string& name, std::uint64_t limit) {
   std::uint64_t forgotten = 0;
   while (forgotten < limit) {
     // A few at a time, so that no append waits for long.
-    while (appending_ > 0) std::this_thread::yield();
     const std::uint64_t few = std::min<std::uint64_t>(limit - forgotten, kForgetAtOnce);
-    const std::size_t some = store_->lock()->forget_some(handler, few);
+    const std::size_t some = store_->lock_behind()->forget_some(handler, few);
     if (some == 0) break;
     forgotten += some;
     counts_.lock()->waiting[handler] -= some;
@@ -418,10 +422,8 @@ std::vector<Spool::Unpublished> Spool::unpublished() {
         store->database(),
         "SELECT number, name, accepted_ns, qos, retain, topic, properties, payload FROM outbox "
         "JOIN handlers ON handlers.id=handler ORDER BY number");
-    while (rows.step()) {
-      const auto number = static_cast<std::uint64_t>(rows.number(0));
-      all.push_back({number, std::string(rows.bytes(1)), stored_message(rows, 2, 0, false)});
-    }
+    while (rows.step())
+      all.push_back({rows.id(0), std::string(rows.bytes(1)), stored_message(rows, 2, 0, false)});
   } catch (const std::runtime_error& error) {
     unusable(file_, error.what(), kMoveAway);
   }
@@ -443,14 +445,10 @@ std::map<std::string, std::string> Spool::packets(std::string_view session) {
 
 bool Spool::keep_packet(const PacketRecord& record) {
   try {
-    ++appending_;
-    auto store = store_->lock();
-    --appending_;
-    store->keep_packet(record);
+    store_->lock_first()->keep_packet(record);
     return true;
   } catch (const sqlite::Error& error) {
-    failed(error, "cannot keep a packet of QoS 2");
-    log::error("{}: cannot keep a packet of QoS 2: {}", file_.string(), error.what());
+    log_failure("keep a packet of QoS 2", error);
     return false;
   }
 }
@@ -462,17 +460,14 @@ bool Spool::forget_packet(std::string_view session, std::string_view key) {
 bool Spool::forget_packets(std::string_view session, std::span<const std::string> keys,
                            std::optional<std::uint64_t> published) {
   try {
-    ++appending_;
-    auto store = store_->lock();
-    --appending_;
+    auto store = store_->lock_first();
     sqlite::Transactions::One transaction(store->transactions());
     for (const std::string& key : keys) store->forget_packet(session, key);
     if (published) store->apply(Change(Published{*published}));
     transaction.commit();
     return true;
   } catch (const sqlite::Error& error) {
-    failed(error, "cannot forget a packet of QoS 2");
-    log::error("{}: cannot forget a packet of QoS 2: {}", file_.string(), error.what());
+    log_failure("forget a packet of QoS 2", error);
     return false;
   }
 }

@@ -85,7 +85,7 @@ class Spool {
   std::map<std::string, std::uint64_t> waiting_for_others(std::span<const std::string> names);
   // Drops what waits for a handler, so many messages at most; how many.  Throws sqlite::Error.
   std::uint64_t forget(const std::string& name, std::uint64_t limit);
-  Use use() const { return {room_.used(), room_.max_size()}; }
+  Use use();
 
   // In the order in which they were published.
   std::vector<Unpublished> unpublished();
@@ -138,19 +138,20 @@ class Spool {
   bool write_batch(std::span<Queued* const> batch, Progress& progress);
   Progress write_some(Store& store, std::span<Queued* const> batch, Counts& settled);
   void count(const Change& change, bool was_waiting, Counts& settled) const;
-  bool failed(const std::exception& error, const char* what);
+  void end_if_damaged(const sqlite::Error& error) const;
+  void log_failure(const char* what, const sqlite::Error& error, const char* more = "") const;
   void pause();
   bool checkpoint_due() const;
   void checkpoint();
   void checkpoint_once();
   void measure(Store& store);
+  bool measure_now();
 
   UniqueFd lock_;  // of the directory
   const std::filesystem::path directory_;
   const std::filesystem::path file_;
   SpoolRoom room_;
-  std::unique_ptr<Guarded<Store>> store_;
-  std::atomic<int> appending_{0};  // threads that want the store for an append
+  std::unique_ptr<Guarded<Store>> store_;  // what is received goes first
   std::uint64_t run_began_ = 0;
   Guarded<Counts> counts_;
   std::atomic<int> log_pages_{0};    // in the write-ahead log

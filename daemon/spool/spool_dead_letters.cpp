@@ -31,7 +31,7 @@ std::vector<DeadLetter> Spool::dead_letters(std::int64_t after, std::size_t limi
                                        "x'' FROM dead_letters JOIN handlers ON handlers.id=handler "
                                        "WHERE dead_letters.id>?1 AND (?3 OR name=?4) "
                                        "ORDER BY dead_letters.id LIMIT ?2");
-  rows.bind(1, after).bind(2, static_cast<std::int64_t>(limit));
+  rows.bind(1, after).bind(2, std::uint64_t{limit});
   rows.bind(3, std::int64_t{!handler}).bind(4, name);
   while (rows.step()) letters.push_back(letter(rows));
   return letters;
@@ -49,9 +49,7 @@ std::optional<DeadLetter> Spool::dead_letter(std::int64_t id) {
 
 std::int64_t Spool::newest_dead_letter() {
   sqlite::Database database(file_);
-  sqlite::Statement newest(database, "SELECT coalesce(max(id), 0) FROM dead_letters");
-  newest.step();
-  return newest.number(0);
+  return sqlite::Statement(database, "SELECT coalesce(max(id), 0) FROM dead_letters").only_number();
 }
 
 std::optional<HandlerKey> Spool::replay(std::int64_t id, std::uint64_t message_id) {
@@ -65,12 +63,9 @@ std::optional<HandlerKey> Spool::replay(std::int64_t id, std::uint64_t message_i
 }
 
 bool Spool::drop_dead_letter(std::int64_t id) {
-  const auto letter = dead_letter(id);
-  if (!letter) return false;
-  auto store = store_->lock();
-  if (!store->drop_dead_letter(id)) return false;
-  --counts_.lock()->dead[store->handler(letter->handler)];
-  return true;
+  const auto handler = store_->lock()->drop_dead_letter(id);
+  if (handler) --counts_.lock()->dead[*handler];
+  return handler.has_value();
 }
 
 }  // namespace fastmqttd

@@ -57,6 +57,13 @@ bool Statement::step() {
   return false;
 }
 
+std::int64_t Statement::only_number() {
+  step();
+  const std::int64_t value = number(0);
+  reset();
+  return value;
+}
+
 void Statement::reset() { ::sqlite3_reset(handle_.get()); }
 
 std::string_view Statement::bytes(int column) const {

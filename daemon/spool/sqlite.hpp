@@ -31,13 +31,20 @@ class Statement {
   Statement(Database& database, std::string_view sql);
 
   Statement& bind(int index, std::int64_t value);
+  Statement& bind(int index, std::uint64_t id) {
+    return bind(index, static_cast<std::int64_t>(id));
+  }
   Statement& bind(int index, std::string_view bytes);      // a blob, borrowed until reset()
   Statement& bind_text(int index, std::string_view text);  // likewise
   // True for a row, false at the end, when it has been reset too.
   bool step();
   void reset();
 
+  // For a statement that gives one row with one number: that.
+  std::int64_t only_number();
+
   std::int64_t number(int column) const { return ::sqlite3_column_int64(handle_.get(), column); }
+  std::uint64_t id(int column) const { return static_cast<std::uint64_t>(number(column)); }
   std::string_view bytes(int column) const;  // until the next step()
 
  private:

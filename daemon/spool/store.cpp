@@ -7,7 +7,7 @@
 
 #include "daemon/base/fault_point.hpp"
 #include "daemon/spool/schema.hpp"
-#include "daemon/spool/stored_properties.hpp"
+#include "daemon/spool/stored_message.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -15,15 +15,13 @@ namespace {
 // Message ids that a run may use: more than it can receive in a hundred years.
 constexpr std::int64_t kReservedIds = std::int64_t{1} << 40;
 
-std::int64_t number(std::uint64_t id) { return static_cast<std::int64_t>(id); }
-
 }  // namespace
 
 Store::Store(const std::filesystem::path& file, Durability durability)
     : database_(open_spool(file, durability)),
       pages_(database_, "PRAGMA page_count"),
       free_pages_(database_, "PRAGMA freelist_count"),
-      add_message_(database_, "INSERT INTO messages VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+      add_message_(database_, "INSERT INTO messages VALUES(?1, ?2, ?4, ?5, ?6, ?3, ?7, ?8, ?9)"),
       message_recipients_(database_, "SELECT recipients FROM messages WHERE id=?1"),
       remove_message_(database_, "DELETE FROM messages WHERE id=?1"),
       add_settled_(database_, "INSERT OR IGNORE INTO settled VALUES(?1, ?2)"),
@@ -52,27 +50,13 @@ void Store::load_recipients() {
   }
 }
 
-std::int64_t Store::pages() {
-  pages_.step();
-  const std::int64_t pages = pages_.number(0);
-  pages_.reset();
-  return pages;
-}
-
-std::int64_t Store::free_pages() {
-  free_pages_.step();
-  const std::int64_t pages = free_pages_.number(0);
-  free_pages_.reset();
-  return pages;
-}
-
 HandlerKey Store::handler(std::string_view name) {
   sqlite::Statement(database_, "INSERT OR IGNORE INTO handlers(name) VALUES(?1)")
       .bind(1, name)
       .step();
-  sqlite::Statement find(database_, "SELECT id FROM handlers WHERE name=?1");
-  find.bind(1, name).step();
-  return find.number(0);
+  return sqlite::Statement(database_, "SELECT id FROM handlers WHERE name=?1")
+      .bind(1, name)
+      .only_number();
 }
 
 std::map<HandlerKey, std::string> Store::handlers() {
@@ -88,9 +72,7 @@ std::uint64_t Store::reserve_ids(std::uint64_t from) {
   sqlite::Statement used(database_,
                          "SELECT max((SELECT value FROM counters WHERE name='next_id'), "
                          "(SELECT coalesce(max(id), 0) + 1 FROM messages))");
-  used.step();
-  const std::int64_t first = std::max(number(from), used.number(0));
-  used.reset();
+  const std::int64_t first = std::max(static_cast<std::int64_t>(from), used.only_number());
   sqlite::Statement(database_, "UPDATE counters SET value=?1 WHERE name='next_id'")
       .bind(1, first + kReservedIds)
       .step();
@@ -110,18 +92,17 @@ std::int64_t Store::recipients(std::span<const HandlerKey> handlers) {
   return recipients_[std::move(set)] = id;
 }
 
-void Store::append(const Message& message, std::span<const HandlerKey> handlers,
-                   const PacketRecord* record) {
-  fault_point("append.begin");
-  sqlite::Transactions::One transaction(transactions_);
+// A transaction in which recipients() may be called: what it has added goes with the rest when that
+// is rolled back.
+template <class Write>
+void Store::transact(Write write) {
   const std::size_t sets = recipients_count_.size();
   try {
-    insert_message(message, recipients(handlers));
-    if (record) keep_packet(*record);
-    fault_point("append.written");
+    sqlite::Transactions::One transaction(transactions_);
+    write();
     transaction.commit();
   } catch (const sqlite::Error&) {
-    if (recipients_count_.size() > sets) {  // rolled back with the rest
+    if (recipients_count_.size() > sets) {
       std::erase_if(recipients_, [&](const auto& set) {
         return set.second == recipients_count_.rbegin()->first;
       });
@@ -129,21 +110,20 @@ void Store::append(const Message& message, std::span<const HandlerKey> handlers,
     }
     throw;
   }
-  fault_point("append.committed");
 }
 
-void Store::insert_message(const Message& message, std::int64_t recipients) {
-  const std::string properties = store_properties(message.properties());
-  add_message_.bind(1, number(message.id()))
-      .bind(2, recipients)
-      .bind(3, message.received_ns())
-      .bind(4, std::int64_t{message.qos()})
-      .bind(5, std::int64_t{message.retain()})
-      .bind(6, std::int64_t{message.dup()})
-      .bind(7, message.topic())
-      .bind(8, properties)
-      .bind(9, message.payload())
-      .step();
+void Store::append(const Message& message, std::span<const HandlerKey> handlers,
+                   const PacketRecord* record) {
+  fault_point("append.begin");
+  transact([&] {
+    add_message_.bind(1, message.id())
+        .bind(2, recipients(handlers))
+        .bind(3, std::int64_t{message.dup()});
+    step_with(add_message_, 4, message);
+    if (record) keep_packet(*record);
+    fault_point("append.written");
+  });
+  fault_point("append.committed");
 }
 
 bool Store::apply(const Change& change) {
@@ -152,30 +132,28 @@ bool Store::apply(const Change& change) {
 
 // One message is one row: it goes with the last of those that it is for.
 bool Store::done(std::uint64_t message, HandlerKey handler) {
-  message_recipients_.bind(1, number(message));
+  message_recipients_.bind(1, message);
   if (!message_recipients_.step()) return false;
   const std::size_t recipients = recipients_count_[message_recipients_.number(0)];
   message_recipients_.reset();
   if (recipients > 1) {
-    add_settled_.bind(1, number(message)).bind(2, handler).step();
+    add_settled_.bind(1, message).bind(2, handler).step();
     if (::sqlite3_changes(database_.handle()) == 0) return false;  // it was before
-    count_settled_.bind(1, number(message)).step();
-    const auto settled = static_cast<std::size_t>(count_settled_.number(0));
-    count_settled_.reset();
-    if (settled < recipients) return true;
-    remove_settled_.bind(1, number(message)).step();
+    const std::int64_t settled = count_settled_.bind(1, message).only_number();
+    if (static_cast<std::size_t>(settled) < recipients) return true;
+    remove_settled_.bind(1, message).step();
   }
-  remove_message_.bind(1, number(message)).step();
+  remove_message_.bind(1, message).step();
   return true;
 }
 
 bool Store::apply(const Done& change) {
-  remove_retry_.bind(1, number(change.message)).bind(2, change.handler).step();
+  remove_retry_.bind(1, change.message).bind(2, change.handler).step();
   return done(change.message, change.handler);
 }
 
 bool Store::apply(const RetryAt& change) {
-  add_retry_.bind(1, number(change.message))
+  add_retry_.bind(1, change.message)
       .bind(2, change.handler)
       .bind(3, std::int64_t{change.attempts})
       .bind(4, std::int64_t{change.failures})
@@ -186,41 +164,24 @@ bool Store::apply(const RetryAt& change) {
 }
 
 bool Store::apply(const Dead& change) {
-  const Message& message = *change.message;
-  const std::string properties = store_properties(message.properties());
   add_dead_.bind(1, change.handler)
       .bind_text(2, change.reason)
       .bind(3, std::int64_t{change.attempts})
-      .bind(4, realtime_ns())
-      .bind(5, message.received_ns())
-      .bind(6, std::int64_t{message.qos()})
-      .bind(7, std::int64_t{message.retain()})
-      .bind(8, message.topic())
-      .bind(9, properties)
-      .bind(10, message.payload())
-      .step();
+      .bind(4, realtime_ns());
+  step_with(add_dead_, 5, *change.message);
   fault_point("dead.written");
-  return change.stored && apply(Done{message.id(), change.handler});
+  return change.stored && apply(Done{change.message->id(), change.handler});
 }
 
 bool Store::apply(const Publish& change) {
-  const Message& message = *change.message;
-  const std::string properties = store_properties(message.properties());
-  add_publish_.bind(1, number(change.number))
-      .bind(2, change.handler)
-      .bind(3, message.received_ns())
-      .bind(4, std::int64_t{message.qos()})
-      .bind(5, std::int64_t{message.retain()})
-      .bind(6, message.topic())
-      .bind(7, properties)
-      .bind(8, message.payload())
-      .step();
+  add_publish_.bind(1, change.number).bind(2, change.handler);
+  step_with(add_publish_, 3, *change.message);
   fault_point("publish.written");
   return false;
 }
 
 bool Store::apply(const Published& change) {
-  remove_publish_.bind(1, number(change.number)).step();
+  remove_publish_.bind(1, change.number).step();
   fault_point("published.written");
   return false;
 }
@@ -241,33 +202,34 @@ std::optional<HandlerKey> Store::replay(std::int64_t dead_letter, std::uint64_t 
   if (!find.step()) return std::nullopt;
   const HandlerKey handler = find.number(0);
   find.reset();
-  sqlite::Transactions::One transaction(transactions_);
-  sqlite::Statement(database_,
-                    "INSERT INTO messages SELECT ?1, ?2, received_ns, qos, retain, 1, topic, "
-                    "properties, payload FROM dead_letters WHERE id=?3")
-      .bind(1, number(message_id))
-      .bind(2, recipients(std::array{handler}))
-      .bind(3, dead_letter)
-      .step();
-  drop_dead_letter(dead_letter);
-  transaction.commit();
+  transact([&] {
+    sqlite::Statement(database_,
+                      "INSERT INTO messages SELECT ?1, ?2, received_ns, qos, retain, 1, topic, "
+                      "properties, payload FROM dead_letters WHERE id=?3")
+        .bind(1, message_id)
+        .bind(2, recipients(std::array{handler}))
+        .bind(3, dead_letter)
+        .step();
+    drop_dead_letter(dead_letter);
+  });
   return handler;
 }
 
-bool Store::drop_dead_letter(std::int64_t id) {
-  sqlite::Statement(database_, "DELETE FROM dead_letters WHERE id=?1").bind(1, id).step();
-  return ::sqlite3_changes(database_.handle()) > 0;
+std::optional<HandlerKey> Store::drop_dead_letter(std::int64_t id) {
+  sqlite::Statement drop(database_, "DELETE FROM dead_letters WHERE id=?1 RETURNING handler");
+  drop.bind(1, id);
+  if (!drop.step()) return std::nullopt;
+  const HandlerKey handler = drop.number(0);
+  drop.step();  // to its end: only then is it gone
+  return handler;
 }
 
 std::size_t Store::forget_some(HandlerKey handler, std::size_t limit) {
   sqlite::Statement find(
-      database_,
-      "SELECT id FROM messages WHERE recipients IN (SELECT id FROM recipients WHERE handler=?1) "
-      "AND NOT EXISTS(SELECT 1 FROM settled WHERE message=id AND settled.handler=?1) "
-      "ORDER BY id LIMIT ?2");
-  find.bind(1, handler).bind(2, static_cast<std::int64_t>(limit));
+      database_, std::string("SELECT id FROM messages WHERE ") + kWaits + " ORDER BY id LIMIT ?2");
+  find.bind(1, handler).bind(2, std::uint64_t{limit});
   std::vector<std::uint64_t> ids;
-  while (find.step()) ids.push_back(static_cast<std::uint64_t>(find.number(0)));
+  while (find.step()) ids.push_back(find.id(0));
   sqlite::Transactions::One transaction(transactions_);
   for (const std::uint64_t id : ids) apply(Done{id, handler});
   transaction.commit();
@@ -290,7 +252,7 @@ std::map<HandlerKey, std::uint64_t> Store::count_waiting() {
 std::map<HandlerKey, std::uint64_t> Store::count_dead() {
   std::map<HandlerKey, std::uint64_t> dead;
   sqlite::Statement rows(database_, "SELECT handler, count(*) FROM dead_letters GROUP BY handler");
-  while (rows.step()) dead[rows.number(0)] = static_cast<std::uint64_t>(rows.number(1));
+  while (rows.step()) dead[rows.number(0)] = rows.id(1);
   return dead;
 }
 

@@ -31,8 +31,8 @@ class Store {
 
   sqlite::Database& database() { return database_; }
   // Pages of the database, and those of them that are free.
-  std::int64_t pages();
-  std::int64_t free_pages();
+  std::int64_t pages() { return pages_.only_number(); }
+  std::int64_t free_pages() { return free_pages_.only_number(); }
 
   HandlerKey handler(std::string_view name);
   std::map<HandlerKey, std::string> handlers();  // their names
@@ -53,7 +53,8 @@ class Store {
 
   // Turns a dead letter into a message with that id; for whom, or nothing when there is none.
   std::optional<HandlerKey> replay(std::int64_t dead_letter, std::uint64_t message_id);
-  bool drop_dead_letter(std::int64_t id);
+  // Whose it was; nothing when there is none.
+  std::optional<HandlerKey> drop_dead_letter(std::int64_t id);
   // The first messages that wait for the handler, at most `limit`, are not for it any more; how
   // many.
   std::size_t forget_some(HandlerKey handler, std::size_t limit);
@@ -69,7 +70,8 @@ class Store {
   bool apply(const Dead& change);
   bool apply(const Publish& change);
   bool apply(const Published& change);
-  void insert_message(const Message& message, std::int64_t recipients);
+  template <class Write>
+  void transact(Write write);
   std::int64_t recipients(std::span<const HandlerKey> handlers);
   void load_recipients();
 
