@@ -4,6 +4,16 @@
 #include <string_view>
 
 namespace fastmqttd {
+namespace {
+
+template <class Number>
+Number sum(const std::vector<std::unique_ptr<Worker>>& workers, Number (Worker::*of)()) {
+  Number sum = 0;
+  for (const auto& worker : workers) sum += (*worker.*of)();
+  return sum;
+}
+
+}  // namespace
 
 Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
            std::function<void()> attention)
@@ -90,17 +100,9 @@ std::map<std::string, std::uint64_t> Lane::handler_counters() const {
 
 std::size_t Lane::waiting() const { return unstored() + (spool_ ? spool_->waiting(key_) : 0); }
 
-std::size_t Lane::unstored() const {
-  std::size_t messages = 0;
-  for (const auto& worker : workers_) messages += worker->unstored();
-  return messages;
-}
+std::size_t Lane::unstored() const { return sum(workers_, &Worker::unstored); }
 
-std::size_t Lane::retrying() const {
-  std::size_t messages = 0;
-  for (const auto& worker : workers_) messages += worker->retrying();
-  return messages;
-}
+std::size_t Lane::retrying() const { return sum(workers_, &Worker::retrying); }
 
 bool Lane::suspended() const {
   return std::ranges::any_of(workers_, [](const auto& worker) { return worker->suspended(); });
@@ -111,15 +113,11 @@ bool Lane::at_rest() const {
 }
 
 std::uint64_t Lane::take_unreported_drops() {
-  std::uint64_t drops = 0;
-  for (const auto& worker : workers_) drops += worker->take_unreported_drops();
-  return drops;
+  return sum(workers_, &Worker::take_unreported_drops);
 }
 
 std::uint64_t Lane::take_unreported_expired() {
-  std::uint64_t expired = 0;
-  for (const auto& worker : workers_) expired += worker->take_unreported_expired();
-  return expired;
+  return sum(workers_, &Worker::take_unreported_expired);
 }
 
 }  // namespace fastmqttd

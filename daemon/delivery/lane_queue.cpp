@@ -67,14 +67,10 @@ LaneQueue::Pushed LaneQueue::push(MessagePtr message, bool stored, TimePoint now
 
 // Behind what is still in the spool, if need be.
 void LaneQueue::enqueue(Delivery delivery) {
-  const std::size_t bytes = delivery.message->memory_bytes();
-  room_->add(bytes);
-  ++messages_;
-  bytes_ += bytes;
-  if (!delivery.stored) ++unstored_;
+  count_in(delivery);
   if (behind_ && !delivery.stored) {
     ++droppable_;
-    droppable_bytes_ += bytes;
+    droppable_bytes_ += delivery.message->memory_bytes();
     tail_.push_back(std::move(delivery));
     return;
   }
@@ -146,9 +142,7 @@ void LaneQueue::add_page(Page page, ToPark& to_park) {
     if (is_to_be_parked(*delivery.message)) {
       park(held_.find(std::string(delivery.message->topic()))->second, delivery, to_park);
     } else if (delivery.attempt > 0) {
-      room_->add(delivery.message->memory_bytes());
-      ++messages_;
-      bytes_ += delivery.message->memory_bytes();
+      count_in(delivery);
       const auto topic = hold(delivery);
       wait_in(topic, std::move(delivery));
       schedule(topic);
@@ -191,9 +185,7 @@ void LaneQueue::add_parked(const std::string& name, const std::vector<std::uint6
   if (ids.empty()) held.parked = 0;
   if (!ids.empty()) held.first_parked = ids.back() + 1;
   for (Delivery& delivery : deliveries) {
-    room_->add(delivery.message->memory_bytes());
-    ++messages_;
-    bytes_ += delivery.message->memory_bytes();
+    count_in(delivery);
     wait_in(topic, std::move(delivery));
   }
   schedule(topic);
@@ -434,12 +426,11 @@ void LaneQueue::forget_overdue(std::map<std::uint64_t, Overdue>::iterator at) {
 // ---- time --------------------------------------------------------------------------------------
 
 void LaneQueue::hurry() {
-  std::vector<std::string> topics;
-  for (auto& [name, held] : held_) {
-    for (Delivery& delivery : held.waiting) delivery.due = {};
-    topics.push_back(name);
+  for (auto next = held_.begin(); next != held_.end();) {
+    const auto topic = next++;  // it may be held no more
+    for (Delivery& delivery : topic->second.waiting) delivery.due = {};
+    schedule(topic);
   }
-  for (const std::string& name : topics) schedule(held_.find(name));
 }
 
 bool LaneQueue::has_ready(TimePoint now) const {
@@ -512,6 +503,13 @@ void LaneQueue::let_go(const Delivery& delivery) {
   const auto topic = held_.find(std::string(delivery.message->topic()));
   --topic->second.out;
   schedule(topic);
+}
+
+void LaneQueue::count_in(const Delivery& delivery) {
+  room_->add(delivery.message->memory_bytes());
+  ++messages_;
+  bytes_ += delivery.message->memory_bytes();
+  if (!delivery.stored) ++unstored_;
 }
 
 void LaneQueue::forget(const Delivery& delivery) {

@@ -185,6 +185,7 @@ class LaneQueue {
   void schedule(HeldTopics::iterator topic);
   void unschedule(HeldTopics::iterator topic);
   void let_go(const Delivery& delivery);
+  void count_in(const Delivery& delivery);
   void forget(const Delivery& delivery);
   Settled wait_for_answer(Delivery& delivery, TimePoint now);
   Settled retry(Delivery& delivery, TimePoint now);

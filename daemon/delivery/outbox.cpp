@@ -51,9 +51,7 @@ std::size_t Outbox::restore(const std::vector<SenderPtr>& senders) {
     SenderPtr& sender = by_name[handler];
     if (!sender) sender = make_sender(handler, "", {});
     sender->room.add(message->memory_bytes());
-    const std::chrono::nanoseconds age(
-        std::max<std::int64_t>(realtime_ns() - message->received_ns(), 0));
-    state->waiting.push_back({number, message, sender, Clock::now() - age});
+    state->waiting.push_back({number, message, sender, arrival(*message)});
     state->next_number = number + 1;
   }
   return unpublished.size();
@@ -101,15 +99,17 @@ void Outbox::publish_with(Changes& changes, const SenderPtr& sender,
   changes.written = [core = core_, numbers] { core->release(numbers); };
 }
 
+void Outbox::State::wait_in_place(Item item) {
+  const auto at = std::ranges::upper_bound(waiting, item.number, {}, &Item::number);
+  waiting.insert(at, std::move(item));
+}
+
 // They are where they are safe: now they may go out.
 void Outbox::Core::release(const std::vector<std::uint64_t>& numbers) {
   {
     auto locked = state.lock();
-    for (const std::uint64_t number : numbers) {
-      const auto item = locked->unwritten.extract(number);
-      const auto at = std::ranges::upper_bound(locked->waiting, number, {}, &Item::number);
-      locked->waiting.insert(at, std::move(item.mapped()));
-    }
+    for (const std::uint64_t number : numbers)
+      locked->wait_in_place(std::move(locked->unwritten.extract(number).mapped()));
   }
   (*more.lock())();
 }
@@ -149,9 +149,7 @@ void Outbox::acknowledge(std::uint64_t number) {
 void Outbox::give_back(std::uint64_t number) {
   auto state = core_->state.lock();
   const auto found = state->on_way.extract(number);
-  if (found.empty()) return;
-  const auto at = std::ranges::upper_bound(state->waiting, number, {}, &Item::number);
-  state->waiting.insert(at, std::move(found.mapped()));
+  if (!found.empty()) state->wait_in_place(std::move(found.mapped()));
 }
 
 void Outbox::give_up(std::uint64_t number, const std::string& why, int reason_code) {

@@ -90,6 +90,8 @@ class Outbox {
     std::map<std::uint64_t, Item> on_way;  // taken
     std::uint64_t next_number = 1;
     bool closed = false;
+
+    void wait_in_place(Item item);
   };
   // What the spool may still call for, however late.
   struct Core {

@@ -69,10 +69,7 @@ void Worker::start() {
 
 void Worker::push(const MessagePtr& message, bool stored) {
   const auto [kind, dropped] = state_.lock()->queue.push(message, stored, Clock::now());
-  if (dropped > 0) {
-    dropped_ += dropped;
-    if (unreported_drops_.fetch_add(dropped) == 0) shared_.attention();
-  }
+  if (dropped > 0) count_drops(dropped);
   if (kind != LaneQueue::Pushed::Kind::dropped) changed_.notify_one();
 }
 
@@ -81,9 +78,9 @@ void Worker::leave(std::uint64_t id) {
   changed_.notify_one();
 }
 
-void Worker::drop() {
-  ++dropped_;
-  if (unreported_drops_.fetch_add(1) == 0) shared_.attention();
+void Worker::count_drops(std::size_t dropped) {
+  dropped_ += dropped;
+  if (unreported_drops_.fetch_add(dropped) == 0) shared_.attention();
 }
 
 void Worker::close() {
@@ -116,13 +113,22 @@ std::optional<Worker::Stuck> Worker::stuck(TimePoint now) {
 
 Worker::Counts Worker::counts() const { return {ok_, retry_, reject_, dead_, dropped_, expired_}; }
 
-void Worker::complete(std::uint64_t delivery_id, fastmqtt_result result) {
+// What `act` makes of answers, under the lock.
+template <class Act>
+Worker::Outcome Worker::outcome_of(LockedState& state, Act act) {
   Outcome outcome;
-  auto state = state_.lock();
   outcome.was_suspended = state->queue.suspended();
-  if (auto settled = state->queue.complete(delivery_id, result, Clock::now()))
-    note(std::move(settled->first), result, settled->second, outcome);
+  act(outcome);
   outcome.is_suspended = state->queue.suspended();
+  return outcome;
+}
+
+void Worker::complete(std::uint64_t delivery_id, fastmqtt_result result) {
+  auto state = state_.lock();
+  Outcome outcome = outcome_of(state, [&](Outcome& to) {
+    if (const auto settled = state->queue.complete(delivery_id, result, Clock::now()))
+      note(settled->first, result, settled->second, to);
+  });
   state.unlock();
   changed_.notify_one();
   finish(std::move(outcome));
@@ -176,14 +182,16 @@ bool Worker::wait_for_work(LockedState& state) {
 }
 
 bool Worker::expire_pending(LockedState& state) {
-  Outcome outcome;
-  outcome.was_suspended = state->queue.suspended();
-  const auto expired = state->queue.expire(Clock::now());
-  if (expired.empty()) return false;
-  for (const auto& [delivery, settled] : expired) note(delivery, FASTMQTT_RETRY, settled, outcome);
-  outcome.is_suspended = state->queue.suspended();
+  std::size_t expired = 0;
+  Outcome outcome = outcome_of(state, [&](Outcome& to) {
+    for (const auto& [delivery, settled] : state->queue.expire(Clock::now())) {
+      note(delivery, FASTMQTT_RETRY, settled, to);
+      ++expired;
+    }
+  });
+  if (expired == 0) return false;
   state.unlock();
-  log::warning("{}: no answer for {} pending messages within {}", config_.name, expired.size(),
+  log::warning("{}: no answer for {} pending messages within {}", config_.name, expired,
                format_duration(config_.timeout));
   finish(std::move(outcome));
   state.relock();
@@ -204,12 +212,30 @@ bool Worker::read_more(LockedState& state) {
   return false;
 }
 
-void Worker::read_page(LockedState& state, const LaneQueue::PageWanted& wanted) {
+// Without the lock.  False when it could not be read: then it is tried again.
+template <class Read>
+bool Worker::read_spool(LockedState& state, Read read) {
   state.unlock();
-  LaneQueue::Page page;
-  bool read = true;
+  bool done = true;
   try {
     if (!backlog_) backlog_ = shared_.spool->backlog(shared_.key);
+    read();
+    read_failed_ = false;
+  } catch (const std::exception& error) {
+    done = false;
+    read_again_ = Clock::now() + kReadAgain;
+    if (!std::exchange(read_failed_, true))
+      log::error("{}: cannot read what waits in the spool: {}: trying again", config_.name,
+                 error.what());
+  }
+  state.relock();
+  return done;
+}
+
+void Worker::read_page(LockedState& state, const LaneQueue::PageWanted& wanted) {
+  LaneQueue::Page page;
+  page.up_to = wanted.up_to;
+  const bool read = read_spool(state, [&] {
     auto found = backlog_->read(wanted.after,
                                 {.messages = std::min(wanted.messages, kPageMessages),
                                  .bytes = std::min(wanted.bytes, kPageBytes)},
@@ -220,15 +246,9 @@ void Worker::read_page(LockedState& state, const LaneQueue::PageWanted& wanted) 
       page.deliveries.push_back(delivery_of(std::move(one)));
     page.last = found.last;
     page.end = found.end;
-    page.up_to = wanted.up_to;
-    read_failed_ = false;
-  } catch (const std::exception& error) {
-    cannot_read(error);
-    read = false;
-  }
-  LaneQueue::ToPark to_park;
-  state.relock();
+  });
   if (!read) return;
+  LaneQueue::ToPark to_park;
   state->queue.add_page(std::move(page), to_park);
   if (to_park.empty()) return;
   state.unlock();
@@ -237,48 +257,31 @@ void Worker::read_page(LockedState& state, const LaneQueue::PageWanted& wanted) 
 }
 
 void Worker::bring_parked(LockedState& state, const std::string& topic, std::size_t count) {
-  state.unlock();
   std::vector<std::uint64_t> ids;
   std::vector<Delivery> deliveries;
-  bool read = true;
-  try {
-    if (!backlog_) backlog_ = shared_.spool->backlog(shared_.key);
+  const bool read = read_spool(state, [&] {
     ids = parked_->first(topic, count);
     for (const std::uint64_t id : ids)
       if (auto one = backlog_->one(id)) deliveries.push_back(delivery_of(std::move(*one)));
     parked_->remove(topic, ids);
-    read_failed_ = false;
-  } catch (const std::exception& error) {
-    cannot_read(error);
-    read = false;
-  }
-  state.relock();
+  });
   if (read) state->queue.add_parked(topic, ids, std::move(deliveries));
-}
-
-void Worker::cannot_read(const std::exception& error) {
-  read_again_ = Clock::now() + kReadAgain;
-  if (!std::exchange(read_failed_, true))
-    log::error("{}: cannot read what waits in the spool: {}: trying again", config_.name,
-               error.what());
 }
 
 // As if it had been here all the time.  The clock that the spool goes by may have been set: no
 // pause gets longer than the longest one.
 Delivery Worker::delivery_of(Backlog::Waiting waiting) const {
   using std::chrono::nanoseconds;
-  const TimePoint now = Clock::now();
   const std::int64_t real = realtime_ns();
   Delivery delivery;
   delivery.message = std::move(waiting.message);
   delivery.stored = true;
   delivery.attempt = waiting.attempts;
   delivery.failures = waiting.failures;
-  delivery.arrived =
-      now - nanoseconds(std::max<std::int64_t>(real - delivery.message->received_ns(), 0));
+  delivery.arrived = arrival(*delivery.message);
   if (waiting.due_ns > real)
-    delivery.due =
-        now + std::min<nanoseconds>(nanoseconds(waiting.due_ns - real), config_.retry.delay_max);
+    delivery.due = Clock::now() + std::min<nanoseconds>(nanoseconds(waiting.due_ns - real),
+                                                        config_.retry.delay_max);
   return delivery;
 }
 
@@ -425,12 +428,13 @@ void Worker::log_slow(std::size_t first, Clock::duration took) const {
 // Comes and goes without the lock.
 void Worker::settle(LockedState& state, std::size_t first, std::size_t last) {
   if (first == last && published_.empty()) return;
-  Outcome outcome;
-  shared_.outbox.publish_with(outcome.changes, shared_.sender, std::exchange(published_, {}));
+  Changes changes;
+  shared_.outbox.publish_with(changes, shared_.sender, std::exchange(published_, {}));
   state.relock();
-  outcome.was_suspended = state->queue.suspended();
-  for (std::size_t i = first; i < last; ++i) settle_one(state, i, outcome);
-  outcome.is_suspended = state->queue.suspended();
+  Outcome outcome = outcome_of(state, [&](Outcome& to) {
+    to.changes = std::move(changes);
+    for (std::size_t i = first; i < last; ++i) settle_one(state, i, to);
+  });
   state.unlock();
   finish(std::move(outcome));
 }

@@ -73,7 +73,7 @@ class Worker : private HandlerRequests {
   // The message with that id is in the spool.
   void leave(std::uint64_t id);
   // One was lost for want of room before it could be pushed.
-  void drop();
+  void drop() { count_drops(1); }
 
   // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
@@ -125,13 +125,17 @@ class Worker : private HandlerRequests {
     bool is_suspended = false;
   };
 
+  template <class Act>
+  Outcome outcome_of(LockedState& state, Act act);
+  void count_drops(std::size_t dropped);
   void run();
   bool wait_for_work(LockedState& state);
   bool expire_pending(LockedState& state);
   bool read_more(LockedState& state);
   void read_page(LockedState& state, const LaneQueue::PageWanted& wanted);
   void bring_parked(LockedState& state, const std::string& topic, std::size_t count);
-  void cannot_read(const std::exception& error);
+  template <class Read>
+  bool read_spool(LockedState& state, Read read);
   Delivery delivery_of(Backlog::Waiting waiting) const;
   void park(const LaneQueue::ToPark& to_park);
   void ring_alarm(LockedState& state);

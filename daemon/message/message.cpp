@@ -1,5 +1,6 @@
 #include "daemon/message/message.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 
@@ -55,6 +56,11 @@ std::int64_t realtime_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+TimePoint arrival(const Message& message) {
+  const std::int64_t age = std::max<std::int64_t>(realtime_ns() - message.received_ns(), 0);
+  return Clock::now() - std::chrono::nanoseconds(age);
 }
 
 namespace {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/base/units.hpp"
 #include "fastmqtt/handler.h"
 
 namespace fastmqttd {
@@ -64,6 +65,9 @@ class Message {
 using MessagePtr = std::shared_ptr<const Message>;
 
 std::int64_t realtime_ns();  // CLOCK_REALTIME
+// When it arrived, or was published, on the clock that is not set: as the other one tells it now,
+// and never later than now.
+TimePoint arrival(const Message& message);
 // An id for a message that has just arrived: greater than any before, in this run, in those that
 // the clock tells apart, and than what message_ids_beyond() was told.
 std::uint64_t next_message_id();
