@@ -18,11 +18,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kNotDone = 1;
 constexpr std::size_t kPage = 200;
+constexpr int kTitle = 13;
 constexpr std::size_t kSeconds = 19;  // of a time, its characters up to those
-
-std::string text(const Json& object, const char* key) {
-  return shown(object.at(key).get<std::string>());
-}
 
 std::string count(std::uint64_t number, const std::string& what) {
   return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
@@ -61,7 +58,7 @@ int list_json(const Connection& daemon, const std::string& handler) {
 // ---- show --------------------------------------------------------------------------------------
 
 void print_line(const char* title, const std::string& value) {
-  std::printf("%-13s%s\n", title, value.c_str());
+  fastmqttd::print_line(title, value, kTitle);
 }
 
 void print_properties(const Json& properties) {

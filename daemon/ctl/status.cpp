@@ -13,25 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string text(const Json& object, const char* key) {
-  return shown(object.at(key).get<std::string>());
-}
-
-std::string connection_line(const Json& connection) {
-  const std::string state = text(connection, "state");
-  const std::string broker = text(connection, "broker");
-  std::string line = "disconnected";
-  if (state == "connected") return "connected to " + broker;
-  if (state == "connecting") line = "connecting to " + broker;
-  if (state == "waiting") line = "not connected to " + broker;
-  if (state == "refusing") line = "not taking messages from " + broker;
-  const std::string reason = text(connection, "reason");
-  return reason.empty() ? line : line + " (" + reason + ")";
-}
-
-void print_line(const char* title, const std::string& value) {
-  std::printf("%-12s%s\n", title, value.c_str());
-}
+constexpr int kTitle = 12;
 
 void print_handlers(const Json& handlers) {
   if (handlers.empty()) return;
@@ -63,14 +45,19 @@ int show_status(const Connection& daemon, bool json) {
     return 0;
   }
   const Json& spool = status.at("spool");
-  print_line("connection", connection_line(status.at("connection")));
-  print_line("spool", fmt::format("{} of {}, {} messages waiting", roughly(spool.at("bytes")),
-                                  roughly(spool.at("max_bytes")), spool.at("waiting").dump()));
+  print_line("connection", text(status.at("connection"), "text"), kTitle);
+  print_line("spool",
+             fmt::format("{} of {}, {} messages waiting", roughly(spool.at("bytes")),
+                         roughly(spool.at("max_bytes")), spool.at("waiting").dump()),
+             kTitle);
   for (const Json& other : spool.at("not_configured"))
-    print_line("", fmt::format("{} messages wait for the handler {}, which is not configured",
-                               other.at("waiting").dump(), text(other, "handler")));
+    print_line("",
+               fmt::format("{} messages wait for the handler {}, which is not configured",
+                           other.at("waiting").dump(), text(other, "handler")),
+               kTitle);
   print_line("publishing",
-             fmt::format("{} messages on their way to the broker", status.at("publishing").dump()));
+             fmt::format("{} messages on their way to the broker", status.at("publishing").dump()),
+             kTitle);
   print_handlers(status.at("handlers"));
   return 0;
 }

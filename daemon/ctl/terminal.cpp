@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "daemon/base/utf8.hpp"
 
@@ -57,6 +58,14 @@ std::string shown_short(std::string_view text) {
   std::size_t end = kShort;
   while (end > 0 && continues_utf8(text[end])) --end;
   return shown(text.substr(0, end)) + "...";
+}
+
+std::string text(const nlohmann::ordered_json& object, const char* key) {
+  return shown(object.at(key).get<std::string>());
+}
+
+void print_line(const char* title, const std::string& value, int width) {
+  std::printf("%-*s%s\n", width, title, value.c_str());
 }
 
 std::string roughly(std::uint64_t bytes) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,12 @@ namespace fastmqttd {
 std::string shown(std::string_view text, bool newlines = false);
 // The same, cut when it is long.
 std::string shown_short(std::string_view text);
+
+// The string that a member of an answer of the daemon's holds; throws when it does not.
+std::string text(const nlohmann::ordered_json& object, const char* key);
+
+// A line with its title, which takes up `width`.
+void print_line(const char* title, const std::string& value, int width);
 
 // "12.3MiB"
 std::string roughly(std::uint64_t bytes);

@@ -41,8 +41,10 @@ Json Control::status() const {
   const Spool::Use use = spool_.use();
   Json status;
   status["version"] = build::kVersion;
-  status["connection"] = {
-      {"state", name_of(session.phase)}, {"broker", session.broker}, {"reason", session.reason}};
+  status["connection"] = {{"state", name_of(session.phase)},
+                          {"broker", session.broker},
+                          {"reason", session.reason},
+                          {"text", describe(session)}};
   Json others = Json::array();
   for (const auto& [name, messages] : dispatcher_.waiting_for_others())
     others.push_back({{"handler", name}, {"waiting", messages}});

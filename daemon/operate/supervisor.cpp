@@ -23,20 +23,6 @@ constexpr auto kLongestGoodbye = 5s;
 constexpr std::size_t kNames = 3;  // of handlers, in one line
 constexpr auto kStopSlack = 10s;   // beyond shutdown_timeout, for systemd
 
-std::string describe(const SessionState& session) {
-  switch (session.phase) {
-    case Phase::connecting:
-      return "connecting to " + session.broker +
-             (session.reason.empty() ? "" : " (" + session.reason + ")");
-    case Phase::connected: return "connected to " + session.broker;
-    case Phase::waiting: return "not connected to " + session.broker + " (" + session.reason + ")";
-    case Phase::refusing:
-      return "not taking messages from " + session.broker + " (" + session.reason + ")";
-    case Phase::stopped: break;
-  }
-  return "disconnected";
-}
-
 // "a, b, c and 4 more"
 std::string some_of(const std::vector<std::string>& names) {
   std::string text;
@@ -195,22 +181,16 @@ std::set<std::string> Supervisor::stuck() {
 // What is dropped or wanted by nobody; what follows a report is summed up in the next.
 void Supervisor::report_losses() {
   if (report_timer_) return;
-  for (const auto& lane : dispatcher_.lanes()) {
-    const std::uint64_t drops = lane->take_unreported_drops();
-    if (drops == 0) continue;
-    log::write(log::Level::warning,
-               fmt::format("{}: {} messages dropped: its queue is full", lane->name(), drops),
-               {{"MQTT_HANDLER", lane->name()}});
+  const auto report = [this](const Lane& lane, std::uint64_t messages, const char* what) {
+    if (messages == 0) return;
+    log::write(log::Level::warning, fmt::format("{}: {} messages {}", lane.name(), messages, what),
+               {{"MQTT_HANDLER", lane.name()}});
     report_timer_ = true;
-  }
+  };
   for (const auto& lane : dispatcher_.lanes()) {
-    const std::uint64_t expired = lane->take_unreported_expired();
-    if (expired == 0) continue;
-    log::write(log::Level::warning,
-               fmt::format("{}: {} messages expired while they waited, and were not delivered",
-                           lane->name(), expired),
-               {{"MQTT_HANDLER", lane->name()}});
-    report_timer_ = true;
+    report(*lane, lane->take_unreported_drops(), "dropped: its queue is full");
+    report(*lane, lane->take_unreported_expired(),
+           "expired while they waited, and were not delivered");
   }
   if (const auto unrouted = dispatcher_.take_unrouted(); unrouted.messages > 0) {
     log::write(log::Level::warning,

@@ -28,7 +28,7 @@ bool has(const std::string& packet, char flag) {
 
 // What is kept of a received packet: a PUBLISH with its identifier and next to nothing else.  The
 // message itself has been taken, and Paho only looks the identifier up.
-std::string stub(const std::string& key) {
+std::string bare_publish(const std::string& key) {
   const int id = packet_id(key);
   std::string packet{'\x34', of_mqtt5(key) ? '\6' : '\5', 0, 1, 'x'};
   packet += static_cast<char>(id >> 8);
@@ -142,7 +142,7 @@ void PacketStore::put_received(const std::string& key, std::string packet) {
   if (!of_mqtt5(key)) {
     if (repeated && contains_key(key)) return;
     bool stored = false;
-    std::string kept = stub(key);
+    std::string kept = bare_publish(key);
     if (!receiver_.take(packet, {session_, key, kept}, stored)) return;
     state_.lock()->records[key] = {std::move(kept), stored};
     return;
@@ -154,7 +154,7 @@ void PacketStore::put_received(const std::string& key, std::string packet) {
     receiver_.refuse();
     return;
   }
-  state_.lock()->undecided = {key, stub(key)};
+  state_.lock()->undecided = {key, bare_publish(key)};
 }
 
 // Of sent ones those of QoS 2 outlive the process.

@@ -583,6 +583,20 @@ class Session::Owner {
   std::thread thread_;
 };
 
+std::string describe(const SessionState& session) {
+  switch (session.phase) {
+    case Phase::connecting:
+      return "connecting to " + session.broker +
+             (session.reason.empty() ? "" : " (" + session.reason + ")");
+    case Phase::connected: return "connected to " + session.broker;
+    case Phase::waiting: return "not connected to " + session.broker + " (" + session.reason + ")";
+    case Phase::refusing:
+      return "not taking messages from " + session.broker + " (" + session.reason + ")";
+    case Phase::stopped: break;
+  }
+  return "disconnected";
+}
+
 Session::Session(const MqttConfig& config, std::string client_id,
                  const std::filesystem::path& state_directory, Spool& spool, Dispatcher& dispatcher,
                  std::function<void()> attention)

@@ -33,6 +33,9 @@ struct SessionState {
   bool gave_up = false;       // stopped by itself, after mqtt.reconnect_retries
 };
 
+// For people: "not connected to localhost:1883 (Connection refused)".
+std::string describe(const SessionState& session);
+
 class Session {
  public:
   // `attention` is called, from any thread, whenever the state has changed.  The dispatcher and
