@@ -44,11 +44,9 @@ Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
       outbox_(spool),
       lanes_(make_lanes(handlers, outbox_, spool, attention)),
       plan_(filters_of(handlers)),
+      copies_(plan_),
       router_(plan_),
-      granted_(plan_.subscriptions().size()),
-      attention_(attention) {
-  for (std::atomic<bool>& granted : granted_) granted = true;
-}
+      attention_(attention) {}
 
 Dispatcher::Restored Dispatcher::restore() {
   Restored restored;
@@ -73,33 +71,6 @@ Dispatcher::Restored Dispatcher::restore() {
 
 void Dispatcher::start() {
   for (const auto& lane : lanes_) lane->start();
-}
-
-bool Dispatcher::wants(const Route& route, const Message& message) const {
-  if (message.subscription_ids().empty()) return true;
-  for (const std::uint32_t identifier : message.subscription_ids()) {
-    const std::optional<std::uint32_t> place = plan_.place(identifier);
-    // Of an earlier configuration: which other copies come with it is not known.
-    if (!place || !plan_.subscriptions()[*place].topic.matches(message.topic())) return true;
-  }
-  for (const std::uint32_t place : route.filters)
-    if (sure_to_come(place, message)) return names(message, place);
-  // No copy is sure: each one counts.
-  return std::ranges::any_of(route.filters,
-                             [&](std::uint32_t place) { return names(message, place); });
-}
-
-bool Dispatcher::sure_to_come(std::uint32_t place, const Message& message) const {
-  const SubscriptionConfig& subscription = plan_.subscriptions()[place];
-  // A shared one may go to another subscriber, a retained one need not come at all.
-  // Of what this daemon publishes none comes where no_local says so.
-  return granted_[place] && !subscription.no_local && !subscription.topic.shared() &&
-         !(message.retain() && subscription.retain_handling_options != 0);
-}
-
-bool Dispatcher::names(const Message& message, std::uint32_t place) const {
-  return std::ranges::find(message.subscription_ids(), plan_.identifier(place)) !=
-         message.subscription_ids().end();
 }
 
 bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record, bool* was_stored) {
@@ -128,7 +99,8 @@ void Dispatcher::choose_targets(const Message& message, Targets& targets) {
   const bool promised = is_promised(message);
   for (const Route& route : routes) {
     Lane& lane = *lanes_[route.lane];
-    if (!wants(route, message) || (lane.config().skip_retained && message.retain())) continue;
+    if (!copies_.wants(route, message) || (lane.config().skip_retained && message.retain()))
+      continue;
     const bool may_spill = spool_ && lane.config().queue.when_full == WhenFull::spool;
     const bool stored = promised || (may_spill && !lane.takes(message));
     targets.all.push_back({&lane, stored});

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/delivery/copies.hpp"
 #include "daemon/delivery/lane.hpp"
 #include "daemon/delivery/outbox.hpp"
 #include "daemon/delivery/router.hpp"
@@ -46,6 +47,8 @@ class Dispatcher {
   bool stores() const { return spool_ && !optimistic_; }
 
   const SubscriptionPlan& plan() const { return plan_; }
+  // What is subscribed of it; to be kept up to date by whoever subscribes.
+  Copies& copies() { return copies_; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
   // What the handlers publish.
   Outbox& outbox() { return outbox_; }
@@ -66,13 +69,6 @@ class Dispatcher {
   // Throws std::runtime_error when that cannot be written.
   bool replay(std::int64_t dead_letter);
 
-  // [any thread] The QoS that the broker has granted to a subscription of the plan, -1 for none or
-  // when it is not known: only where it is what was asked for is a copy sure to come.  All are
-  // taken for granted at first.
-  void set_granted(std::uint32_t place, int qos) {
-    granted_[place] = qos >= plan_.subscriptions()[place].qos;
-  }
-
   void close();
   void abandon();
   bool finished() const;
@@ -90,11 +86,6 @@ class Dispatcher {
   Unrouted take_unrouted() { return std::exchange(*unrouted_.lock(), {}); }
 
  private:
-  // Whether this copy of a message is the one that the route's lane takes.
-  bool wants(const Route& route, const Message& message) const;
-  // Whether a copy for this filter is sure to come, of a message like this one.
-  bool sure_to_come(std::uint32_t place, const Message& message) const;
-  bool names(const Message& message, std::uint32_t place) const;
   // The lanes that are to have the message at hand.
   struct Targets {
     struct One {
@@ -115,10 +106,10 @@ class Dispatcher {
   Outbox outbox_;  // outlives the lanes
   std::vector<std::unique_ptr<Lane>> lanes_;
   SubscriptionPlan plan_;
+  Copies copies_;
   Router router_;
   // Message ids are given, and their messages stored and pushed, one after the other.
   Guarded<Targets> in_order_;
-  std::vector<std::atomic<bool>> granted_;           // by place, what was asked for
   std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored
   Duration store_pause_{};                           // until then; the receiving thread's own
   Guarded<std::string> why_refused_;

@@ -41,6 +41,16 @@ std::uint32_t hash(const std::vector<SubscriptionConfig>& subscriptions) {
   return h ^ h >> 15;
 }
 
+// Whether a wider one may stand for a narrower one where copies can be told apart.  What is asked
+// for with QoS 0 is not worth a handshake, nor a place on the disk, for the sake of a few.
+bool alike(const SubscriptionConfig& wide, const SubscriptionConfig& narrow) {
+  constexpr int kOnlyIfNew = 1;  // of retained messages: MQTT 5.0 section 3.8.3.1
+  return wide.no_local == narrow.no_local &&
+         wide.retain_as_published == narrow.retain_as_published &&
+         wide.retain_handling_options == narrow.retain_handling_options &&
+         wide.retain_handling_options != kOnlyIfNew && wide.qos >= std::min(narrow.qos, 1);
+}
+
 }  // namespace
 
 SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionConfig>>& by_lane) {
@@ -70,14 +80,25 @@ void SubscriptionPlan::find_covers() {
   FilterTree tree;
   for (std::uint32_t i = 0; i < subscriptions_.size(); ++i)
     if (!subscriptions_[i].topic.shared()) tree.add(subscriptions_[i].topic.pattern(), i);
-  covered_by_.resize(subscriptions_.size());
-  for (const SubscriptionConfig& s : subscriptions_) covering_qos_.push_back(s.qos);
+  for (Covers* covers : {&all_, &alike_}) {
+    covers->by.resize(subscriptions_.size());
+    for (const SubscriptionConfig& s : subscriptions_) covers->qos.push_back(s.qos);
+  }
+  std::vector<std::uint32_t> found;
   for (std::uint32_t narrow = 0; narrow < subscriptions_.size(); ++narrow) {
-    if (subscriptions_[narrow].topic.shared()) continue;
-    tree.find(subscriptions_[narrow].topic.pattern(), covered_by_[narrow]);
-    std::erase(covered_by_[narrow], narrow);
-    for (const std::uint32_t wide : covered_by_[narrow])
-      covering_qos_[wide] = std::max(covering_qos_[wide], subscriptions_[narrow].qos);
+    const SubscriptionConfig& s = subscriptions_[narrow];
+    if (s.topic.shared()) continue;
+    found.clear();
+    tree.find(s.topic.pattern(), found);
+    const auto cover = [&](Covers& covers, std::uint32_t wide) {
+      covers.by[narrow].push_back(wide);
+      covers.qos[wide] = std::max(covers.qos[wide], s.qos);
+    };
+    for (const std::uint32_t wide : found) {
+      if (wide == narrow) continue;
+      cover(all_, wide);
+      if (alike(subscriptions_[wide], s)) cover(alike_, wide);
+    }
   }
 }
 
@@ -115,14 +136,20 @@ std::optional<std::uint32_t> SubscriptionPlan::place(std::uint32_t identifier) c
   return number - 1;
 }
 
-std::vector<std::uint32_t> SubscriptionPlan::uncovered(const std::vector<bool>& refused) const {
-  std::vector<std::uint32_t> places;
+std::vector<std::uint32_t> SubscriptionPlan::carriers(const std::vector<bool>& refused,
+                                                      bool identifiers) const {
+  const auto& by = covers(identifiers).by;
+  const auto is_covered = [&](std::uint32_t place) {
+    return std::ranges::any_of(by[place], [&](std::uint32_t wide) { return !refused[wide]; });
+  };
+  std::vector<std::uint32_t> carriers;
   for (std::uint32_t place = 0; place < subscriptions_.size(); ++place) {
-    const auto covers = [&](std::uint32_t wide) { return !refused[wide]; };
-    if (!refused[place] && std::ranges::none_of(covered_by_[place], covers))
-      places.push_back(place);
+    // One is the widest: what covers it would cover this one too.
+    const auto widest = std::ranges::find_if(
+        by[place], [&](std::uint32_t wide) { return !refused[wide] && !is_covered(wide); });
+    carriers.push_back(widest == by[place].end() ? place : *widest);
   }
-  return places;
+  return carriers;
 }
 
 }  // namespace fastmqttd

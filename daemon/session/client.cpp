@@ -319,10 +319,8 @@ std::optional<std::vector<std::vector<int>>> Client::subscribe(
 }
 
 mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const SubscriptionPlan& plan) {
-  // Without identifiers a filter stands for those that it covers as well.
   const auto qos = [&](std::uint32_t place) {
-    return broker_.subscription_identifiers ? plan.subscriptions()[place].qos
-                                            : plan.covering_qos(place);
+    return plan.qos(place, broker_.subscription_identifiers);
   };
   if (!mqtt5()) {
     const auto filters = std::make_shared<mqtt::string_collection>();

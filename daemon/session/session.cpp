@@ -52,9 +52,7 @@ class Session::Owner {
         version_(config.version, config.version_fallback),
         keepalive_(config.keepalive),
         kept_(state_directory, client_id_, !config.clean_session),
-        subscriber_(
-            dispatcher.plan(), kept_,
-            [&dispatcher](std::uint32_t place, int qos) { dispatcher.set_granted(place, qos); }),
+        subscriber_(dispatcher.plan(), kept_, dispatcher.copies()),
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }),
         store_(
             &spool, [this](int packet_id) { publisher_.record_gone(packet_id); },
@@ -510,7 +508,7 @@ class Session::Owner {
               callback_began_ = TimePoint();
               return accepted;
             },
-            [this](std::uint32_t place, int qos) { dispatcher_.set_granted(place, qos); },
+            [this](std::uint32_t place, int qos) { dispatcher_.copies().set_granted(place, qos); },
             [this](std::uint64_t number, std::optional<int> reason_code) {
               publisher_.outcome(number, reason_code);
             },

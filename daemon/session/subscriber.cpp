@@ -1,7 +1,6 @@
 #include "daemon/session/subscriber.hpp"
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -25,35 +24,38 @@ constexpr std::size_t kFilterOverhead = 3;
 
 }  // namespace
 
-Subscriber::Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Granted granted)
-    : plan_(plan), kept_(kept), granted_(std::move(granted)) {}
+Subscriber::Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Copies& copies)
+    : plan_(plan), kept_(kept), copies_(copies) {}
 
 void Subscriber::expect() const {
   const KeptSession::Filters filters = kept_.filters();
+  std::vector<bool> missing;
   for (std::uint32_t place = 0; place < plan_.subscriptions().size(); ++place) {
     const auto filter = filters.find(plan_.subscriptions()[place].topic.text());
-    const bool known = filter != filters.end() && filter->second != KeptSession::kUnknown;
-    granted_(place, known ? filter->second : -1);
+    missing.push_back(filter == filters.end() || filter->second == KeptSession::kUnknown);
+    copies_.set_granted(place, missing.back() ? -1 : filter->second);
   }
+  copies_.set_carriers(plan_.carriers(missing, /*identifiers=*/true));
 }
 
 bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiting) {
   refused_.assign(plan_.subscriptions().size(), false);
   active_.clear();
   const KeptSession::Filters before = kept_.filters();
-  if (client.broker().subscription_identifiers) {
-    std::vector<std::uint32_t> all(refused_.size());
-    std::iota(all.begin(), all.end(), 0u);
-    if (!subscribe_to(all, client, keep_waiting)) return false;
-  } else {
-    // What a refused subscription was to cover is subscribed for itself.
-    std::set<std::uint32_t> done;
-    for (;;) {
-      std::vector<std::uint32_t> places = plan_.uncovered(refused_);
-      std::erase_if(places, [&](std::uint32_t place) { return !done.insert(place).second; });
-      if (places.empty()) break;
-      if (!subscribe_to(places, client, keep_waiting)) return false;
+  // What a refused subscription was to carry is subscribed for itself.
+  std::vector<bool> done(refused_.size());
+  for (;;) {
+    const std::vector<std::uint32_t> carriers =
+        plan_.carriers(refused_, client.broker().subscription_identifiers);
+    copies_.set_carriers(carriers);
+    std::vector<std::uint32_t> places;
+    for (std::uint32_t place = 0; place < carriers.size(); ++place) {
+      if (carriers[place] != place || done[place]) continue;
+      done[place] = true;
+      places.push_back(place);
     }
+    if (places.empty()) break;
+    if (!subscribe_to(places, client, keep_waiting)) return false;
   }
   KeptSession::Filters left = before;
   for (const auto& [filter, granted] : active_) left.erase(filter);
@@ -98,7 +100,7 @@ std::vector<Client::SubscribeRequest> Subscriber::packets(const std::vector<std:
   for (const std::uint32_t place : places) {
     int code = 0;
     if (const std::string why = cannot_subscribe(place, client, code); !why.empty()) {
-      granted_(place, -1);
+      copies_.set_granted(place, -1);
       refuse(place, code, why);
       continue;
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/delivery/copies.hpp"
 #include "daemon/delivery/subscription_plan.hpp"
 #include "daemon/session/client.hpp"
 #include "daemon/session/kept_session.hpp"
@@ -16,12 +17,9 @@ namespace fastmqttd {
 
 class Subscriber {
  public:
-  // Called with a place of the plan and the QoS granted there, -1 for none, where Client's callback
-  // does not come: before a connection, and for what the broker is not even asked for.
-  using Granted = std::function<void(std::uint32_t place, int qos)>;
-
-  // All must outlive it.
-  Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Granted granted);
+  // All must outlive it.  `copies` learns what is subscribed: what is granted by Client's callback,
+  // the rest here.
+  Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Copies& copies);
 
   // Before a connection to the broker that `kept` is about: what is sure to be delivered at once.
   void expect() const;
@@ -44,7 +42,7 @@ class Subscriber {
 
   const SubscriptionPlan& plan_;
   KeptSession& kept_;
-  const Granted granted_;
+  Copies& copies_;
   std::vector<bool> refused_;    // by place, on the connection at hand
   KeptSession::Filters active_;  // what the session has, as far as is known
 };

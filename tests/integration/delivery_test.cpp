@@ -111,7 +111,7 @@ TEST_P(VersionedDelivery, FullQueueLosesNothing) {
 TEST_F(Delivery, WildcardsReachTheRightHandlers) {
   start(recorder("plus", "home/+/temp") + recorder("hash", "home/#") +
             recorder("rooms", "+/kitchen/#") + recorder("exact", "home/kitchen/temp"),
-        {"home/+/temp", "home/#", "+/kitchen/#", "home/kitchen/temp"});
+        {"home/#", "+/kitchen/#"});
   for (const std::string topic : {"home/kitchen/temp", "home", "home/kitchen", "home/attic/temp",
                                   "home/a/b/temp", "office/kitchen/temp", "home//temp"})
     publish(broker_, topic, topic);

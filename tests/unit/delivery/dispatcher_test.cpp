@@ -62,9 +62,10 @@ TEST_F(DispatcherTest, GivesEachHandlerThatMatchesTheMessageOnce) {
   EXPECT_EQ(dispatcher.take_unrouted().messages, 0u);
 }
 
+// Filters that overlap, so that a broker may send a copy for each.
 TEST_F(DispatcherTest, TakesOneOfTheCopiesThatTheBrokerSends) {
   Dispatcher dispatcher(
-      {handler("one", {filter("a/#"), filter("a/+")}), handler("two", {filter("a/+")})}, [] {});
+      {handler("one", {filter("+/b"), filter("a/+")}), handler("two", {filter("a/+")})}, [] {});
   const SubscriptionPlan& plan = dispatcher.plan();
   for (std::uint32_t place : {0u, 1u}) accept(dispatcher, "a/b", "x", 1, {plan.identifier(place)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1}));
@@ -73,7 +74,7 @@ TEST_F(DispatcherTest, TakesOneOfTheCopiesThatTheBrokerSends) {
 }
 
 TEST_F(DispatcherTest, TakesACopyOfAnEarlierConfigurationForWhatItIs) {
-  Dispatcher dispatcher({handler("one", {filter("a/#"), filter("a/+")})}, [] {});
+  Dispatcher dispatcher({handler("one", {filter("+/b"), filter("a/+")})}, [] {});
   const SubscriptionPlan earlier({{filter("a/+")}});
   accept(dispatcher, "a/b", "x", 1, {earlier.identifier(0)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
@@ -88,24 +89,41 @@ TEST_F(DispatcherTest, TakesACopyWhoseIdentifierCannotBeOurs) {
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }
 
+TEST_F(DispatcherTest, TakesTheCopyForTheWiderFilterThatIsSubscribed) {
+  Dispatcher dispatcher({handler("narrow", {filter("a/b")}), handler("wide", {filter("a/#")})},
+                        [] {});
+  const SubscriptionPlan& plan = dispatcher.plan();
+  ASSERT_EQ(plan.subscriptions()[0].topic.text(), "a/#");
+  accept(dispatcher, "a/b", "x", 1, {plan.identifier(0)});
+  EXPECT_EQ(waiting(dispatcher), (Counts{1, 1}));
+  // One that was queued while it was subscribed for itself: who knows what else was.
+  accept(dispatcher, "a/b", "y", 1, {plan.identifier(1)});
+  EXPECT_EQ(waiting(dispatcher), (Counts{2, 2}));
+  dispatcher.copies().set_carriers({0, 1});
+  dispatcher.copies().set_granted(1, 1);
+  for (std::uint32_t place : {0u, 1u}) accept(dispatcher, "a/b", "z", 1, {plan.identifier(place)});
+  EXPECT_EQ(waiting(dispatcher), (Counts{3, 3}));
+}
+
 TEST_F(DispatcherTest, CountsOnNoCopyForARefusedSubscription) {
-  Dispatcher dispatcher({handler("one", {filter("a/#"), filter("a/b")})}, [] {});
+  Dispatcher dispatcher({handler("one", {filter("+/b"), filter("a/+")})}, [] {});
   const SubscriptionPlan& plan = dispatcher.plan();
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
-  EXPECT_EQ(waiting(dispatcher), (Counts{0})) << "the copy for a/# is to come";
-  dispatcher.set_granted(0, -1);
+  EXPECT_EQ(waiting(dispatcher), (Counts{0})) << "the copy for +/b is to come";
+  dispatcher.copies().set_granted(0, -1);
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
-  dispatcher.set_granted(0, 2);
+  dispatcher.copies().set_granted(0, 2);
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }
 
 TEST_F(DispatcherTest, CountsOnNoCopyForASubscriptionOfLessThanWasAsked) {
-  SubscriptionConfig wide = filter("a/#");
+  SubscriptionConfig wide = filter("+/b");
   wide.qos = 2;
-  Dispatcher dispatcher({handler("one", {wide, filter("a/b")})}, [] {});
-  dispatcher.set_granted(0, 0);  // while the daemon was away the broker kept nothing for it
+  Dispatcher dispatcher({handler("one", {wide, filter("a/+")})}, [] {});
+  dispatcher.copies().set_granted(0,
+                                  0);  // while the daemon was away the broker kept nothing for it
   accept(dispatcher, "a/b", "x", 1, {dispatcher.plan().identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }

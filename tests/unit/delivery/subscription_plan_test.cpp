@@ -114,33 +114,64 @@ TEST(SubscriptionPlan, HasIdentifiersForAsManyAsFit) {
   EXPECT_EQ(plan.identifier(65'536), 0u);
 }
 
+// Each filter with what is subscribed to have its messages.
+Texts carried(const SubscriptionPlan& plan, bool identifiers, const Texts& refused_filters = {}) {
+  const auto& subscriptions = plan.subscriptions();
+  std::vector<bool> refused;
+  for (const SubscriptionConfig& s : subscriptions)
+    refused.push_back(std::ranges::find(refused_filters, s.topic.text()) != refused_filters.end());
+  const std::vector<std::uint32_t> carriers = plan.carriers(refused, identifiers);
+  Texts texts;
+  for (std::uint32_t place = 0; place < carriers.size(); ++place)
+    texts.push_back(subscriptions[place].topic.text() + ": " +
+                    subscriptions[carriers[place]].topic.text() + " " +
+                    std::to_string(plan.qos(carriers[place], identifiers)));
+  std::ranges::sort(texts);
+  return texts;
+}
+
 class Covered : public ::testing::Test {
  protected:
-  std::vector<std::string> uncovered(const std::vector<std::string>& refused_filters = {}) {
-    std::vector<bool> refused;
-    for (const SubscriptionConfig& s : plan_.subscriptions())
-      refused.push_back(std::ranges::find(refused_filters, s.topic.text()) !=
-                        refused_filters.end());
-    std::vector<std::string> texts;
-    for (const std::uint32_t place : plan_.uncovered(refused))
-      texts.push_back(plan_.subscriptions()[place].topic.text() + " " +
-                      std::to_string(plan_.covering_qos(place)));
-    std::ranges::sort(texts);
-    return texts;
-  }
-
   const SubscriptionPlan plan_{{{filter("a/#", 0), filter("a/b", 2)},
                                 {filter("a/+", 1), filter("c/+"), filter("+/d")},
                                 {filter("$share/g/a/b", 1)}}};
 };
 
-TEST_F(Covered, AreLeftOut) {
-  EXPECT_EQ(uncovered(), (Texts{"$share/g/a/b 1", "+/d 1", "a/# 2", "c/+ 1"}));
+TEST_F(Covered, AreCarriedByTheWidest) {
+  EXPECT_EQ(carried(plan_, false), (Texts{"$share/g/a/b: $share/g/a/b 1", "+/d: +/d 1",
+                                          "a/#: a/# 2", "a/+: a/# 2", "a/b: a/# 2", "c/+: c/+ 1"}));
 }
 
-TEST_F(Covered, CountAgainWhenWhatCoversThemIsRefused) {
-  EXPECT_EQ(uncovered({"a/#"}), (Texts{"$share/g/a/b 1", "+/d 1", "a/+ 2", "c/+ 1"}));
-  EXPECT_EQ(uncovered({"a/#", "a/+"}), (Texts{"$share/g/a/b 1", "+/d 1", "a/b 2", "c/+ 1"}));
+TEST_F(Covered, AreSubscribedWhenWhatCoversThemIsRefused) {
+  EXPECT_EQ(carried(plan_, false, {"a/#"}),
+            (Texts{"$share/g/a/b: $share/g/a/b 1", "+/d: +/d 1", "a/#: a/# 2", "a/+: a/+ 2",
+                   "a/b: a/+ 2", "c/+: c/+ 1"}));
+  EXPECT_EQ(carried(plan_, false, {"a/#", "a/+"}),
+            (Texts{"$share/g/a/b: $share/g/a/b 1", "+/d: +/d 1", "a/#: a/# 2", "a/+: a/+ 2",
+                   "a/b: a/b 2", "c/+: c/+ 1"}));
+}
+
+// QoS 0 goes on its own: not all that comes is to be stored for the sake of some.
+TEST_F(Covered, WithIdentifiersAreCarriedByWhatPromisesAsMuch) {
+  EXPECT_EQ(carried(plan_, true), (Texts{"$share/g/a/b: $share/g/a/b 1", "+/d: +/d 1", "a/#: a/# 0",
+                                         "a/+: a/+ 2", "a/b: a/+ 2", "c/+: c/+ 1"}));
+}
+
+TEST(SubscriptionPlan, WithIdentifiersOtherOptionsAreSubscribedForThemselves) {
+  const auto with = [](const auto& change) {
+    SubscriptionConfig narrow = filter("a/b");
+    change(narrow);
+    return SubscriptionPlan({{filter("a/#"), narrow}});
+  };
+  const Texts both{"a/#: a/# 1", "a/b: a/b 1"};
+  EXPECT_EQ(carried(with([](auto& s) { s.no_local = true; }), true), both);
+  EXPECT_EQ(carried(with([](auto& s) { s.retain_as_published = true; }), true), both);
+  EXPECT_EQ(carried(with([](auto& s) { s.retain_handling_options = 2; }), true), both);
+  EXPECT_EQ(carried(with([](auto&) {}), true), (Texts{"a/#: a/# 1", "a/b: a/# 1"}));
+  // Retained messages for new subscriptions only: a new handler is to have them.
+  SubscriptionConfig wide = filter("a/#"), narrow = filter("a/b");
+  wide.retain_handling_options = narrow.retain_handling_options = 1;
+  EXPECT_EQ(carried(SubscriptionPlan({{wide, narrow}}), true), both);
 }
 
 }  // namespace
