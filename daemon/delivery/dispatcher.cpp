@@ -43,9 +43,7 @@ Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
       optimistic_(optimistic),
       outbox_(spool),
       lanes_(make_lanes(handlers, outbox_, spool, attention)),
-      plan_(filters_of(handlers)),
-      copies_(plan_),
-      router_(plan_),
+      routing_(filters_of(handlers)),
       attention_(attention) {}
 
 Dispatcher::Restored Dispatcher::restore() {
@@ -90,17 +88,15 @@ bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record,
 void Dispatcher::choose_targets(const Message& message, Targets& targets) {
   targets.all.clear();
   targets.stored.clear();
-  const std::vector<Route>& routes = router_.match(message.topic());
-  if (routes.empty()) {
+  if (!routing_.find(message, targets.lanes)) {
     auto unrouted = unrouted_.lock();
     unrouted->topic = message.topic();
     if (unrouted->messages++ == 0) attention_();
   }
   const bool promised = is_promised(message);
-  for (const Route& route : routes) {
-    Lane& lane = *lanes_[route.lane];
-    if (!copies_.wants(route, message) || (lane.config().skip_retained && message.retain()))
-      continue;
+  for (const std::uint32_t number : targets.lanes) {
+    Lane& lane = *lanes_[number];
+    if (lane.config().skip_retained && message.retain()) continue;
     const bool may_spill = spool_ && lane.config().queue.when_full == WhenFull::spool;
     const bool stored = promised || (may_spill && !lane.takes(message));
     targets.all.push_back({&lane, stored});

@@ -13,11 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/delivery/copies.hpp"
 #include "daemon/delivery/lane.hpp"
 #include "daemon/delivery/outbox.hpp"
-#include "daemon/delivery/router.hpp"
-#include "daemon/delivery/subscription_plan.hpp"
+#include "daemon/delivery/routing.hpp"
 #include "daemon/spool/spool.hpp"
 
 namespace fastmqttd {
@@ -46,9 +44,8 @@ class Dispatcher {
   Restored restore();
   bool stores() const { return spool_ && !optimistic_; }
 
-  const SubscriptionPlan& plan() const { return plan_; }
-  // What is subscribed of it; to be kept up to date by whoever subscribes.
-  Copies& copies() { return copies_; }
+  // What is to be subscribed, and is; to be kept up to date by whoever subscribes.
+  Routing& routing() { return routing_; }
   const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
   // What the handlers publish.
   Outbox& outbox() { return outbox_; }
@@ -92,6 +89,7 @@ class Dispatcher {
       Lane* lane;
       bool stored = false;
     };
+    std::vector<std::uint32_t> lanes;  // by number
     std::vector<One> all;
     std::vector<HandlerKey> stored;  // those for which it is to be stored
   };
@@ -105,9 +103,7 @@ class Dispatcher {
   const bool optimistic_;
   Outbox outbox_;  // outlives the lanes
   std::vector<std::unique_ptr<Lane>> lanes_;
-  SubscriptionPlan plan_;
-  Copies copies_;
-  Router router_;
+  Routing routing_;
   // Message ids are given, and their messages stored and pushed, one after the other.
   Guarded<Targets> in_order_;
   std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace fastmqttd {
 namespace {
@@ -22,7 +23,7 @@ Router::Router(const SubscriptionPlan& plan) {
     }
 }
 
-const std::vector<Route>& Router::match(std::string_view topic) {
+const Router::Match& Router::match(std::string_view topic) {
   if (const auto hit = cache_.find(topic); hit != cache_.end()) return hit->second;
   uncached_ = walk(topic);
   if (topic.size() > kMaxCachedTopicBytes) return uncached_;
@@ -30,19 +31,23 @@ const std::vector<Route>& Router::match(std::string_view topic) {
   return cache_.emplace(topic, uncached_).first->second;
 }
 
-std::vector<Route> Router::walk(std::string_view topic) const {
+Router::Match Router::walk(std::string_view topic) const {
   std::vector<std::uint32_t> found;
   tree_.find(topic, found);
 
   std::map<std::uint32_t, std::vector<std::uint32_t>> by_lane;
-  for (const std::uint32_t entry : found)
+  std::set<std::uint32_t> subscriptions;
+  for (const std::uint32_t entry : found) {
     by_lane[entries_[entry].lane].push_back(entries_[entry].filter);
-  std::vector<Route> routes;
+    subscriptions.insert(entries_[entry].filter);
+  }
+  Match match;
   for (auto& [lane, filters] : by_lane) {
     std::ranges::sort(filters);
-    routes.push_back({lane, std::move(filters)});
+    match.routes.push_back({lane, std::move(filters)});
   }
-  return routes;
+  match.subscriptions.assign(subscriptions.begin(), subscriptions.end());
+  return match;
 }
 
 }  // namespace fastmqttd

@@ -26,8 +26,12 @@ class Router {
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
 
-  // Each lane at most once, in the lanes' order.  Valid until the next call.
-  const std::vector<Route>& match(std::string_view topic);
+  struct Match {
+    std::vector<Route> routes;                 // each lane at most once, in the lanes' order
+    std::vector<std::uint32_t> subscriptions;  // the places of all that match, in order
+  };
+  // Valid until the next call.
+  const Match& match(std::string_view topic);
 
  private:
   // That a lane asked for the filter at that place of the plan.
@@ -42,12 +46,12 @@ class Router {
     }
   };
 
-  std::vector<Route> walk(std::string_view topic) const;
+  Match walk(std::string_view topic) const;
 
   FilterTree tree_;  // its values are places in entries_
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, std::vector<Route>, Hash, std::equal_to<>> cache_;
-  std::vector<Route> uncached_;
+  std::unordered_map<std::string, Match, Hash, std::equal_to<>> cache_;
+  Match uncached_;
 };
 
 }  // namespace fastmqttd

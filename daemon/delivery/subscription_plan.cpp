@@ -1,7 +1,6 @@
 #include "daemon/delivery/subscription_plan.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <string_view>
 #include <tuple>
@@ -12,9 +11,7 @@ namespace fastmqttd {
 namespace {
 
 // MQTT 5.0 section 3.8.2.1.2.
-constexpr unsigned kIdentifierBits = 28;
-// However many filters there are, so many bits tell plans apart.
-constexpr unsigned kLeastTagBits = 12;
+constexpr std::uint32_t kLastIdentifier = 268'435'455;
 
 SubscriptionConfig strictest(const SubscriptionConfig& a, const SubscriptionConfig& b) {
   const bool agree = a.subscription_identifier == b.subscription_identifier;
@@ -26,32 +23,25 @@ SubscriptionConfig strictest(const SubscriptionConfig& a, const SubscriptionConf
           agree ? a.subscription_identifier : std::nullopt};
 }
 
-// FNV-1a: the tag must be the same in every run of the same configuration.
-std::uint32_t hash(const std::vector<SubscriptionConfig>& subscriptions) {
+// FNV-1a: it must be the same in every run.
+std::uint32_t hash(const SubscriptionConfig& s) {
   std::uint32_t h = 2166136261u;
   const auto add = [&h](unsigned char byte) { h = (h ^ byte) * 16777619u; };
-  for (const SubscriptionConfig& s : subscriptions) {
-    for (const char c : s.topic.text()) add(static_cast<unsigned char>(c));
-    add(0);
-    add(static_cast<unsigned char>(s.qos | s.no_local << 2 | s.retain_as_published << 3 |
-                                   s.retain_handling_options << 4));
-    const std::uint32_t id = s.subscription_identifier.value_or(0);
-    for (unsigned shift = 0; shift < 32; shift += 8) add(static_cast<unsigned char>(id >> shift));
-  }
+  for (const char c : s.topic.text()) add(static_cast<unsigned char>(c));
+  add(static_cast<unsigned char>(s.qos | s.no_local << 2 | s.retain_as_published << 3 |
+                                 s.retain_handling_options << 4));
   return h ^ h >> 15;
 }
 
-// Whether a wider one may stand for a narrower one where copies can be told apart.  What is asked
-// for with QoS 0 is not worth a handshake, nor a place on the disk, for the sake of a few.
-bool alike(const SubscriptionConfig& wide, const SubscriptionConfig& narrow) {
-  constexpr int kOnlyIfNew = 1;  // of retained messages: MQTT 5.0 section 3.8.3.1
-  return wide.no_local == narrow.no_local &&
-         wide.retain_as_published == narrow.retain_as_published &&
-         wide.retain_handling_options == narrow.retain_handling_options &&
-         wide.retain_handling_options != kOnlyIfNew && wide.qos >= std::min(narrow.qos, 1);
-}
-
 }  // namespace
+
+bool may_stand_for(const SubscriptionConfig& one, const SubscriptionConfig& other) {
+  constexpr int kOnlyIfNew = 1;  // of retained messages: MQTT 5.0 section 3.8.3.1
+  return !one.topic.shared() && !other.topic.shared() && one.no_local == other.no_local &&
+         one.retain_as_published == other.retain_as_published &&
+         one.retain_handling_options == other.retain_handling_options &&
+         one.retain_handling_options != kOnlyIfNew && one.qos >= std::min(other.qos, 1);
+}
 
 SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionConfig>>& by_lane) {
   std::map<std::string, SubscriptionConfig> distinct;
@@ -65,12 +55,11 @@ SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionCon
     return std::tuple(s.topic.shared(), -s.qos, s.no_local, s.retain_handling_options);
   });
 
-  std::map<std::string_view, std::uint32_t> places;
   for (std::uint32_t i = 0; i < subscriptions_.size(); ++i)
-    places[subscriptions_[i].topic.text()] = i;
+    by_filter_[subscriptions_[i].topic.text()] = i;
   for (const auto& lane : by_lane) {
     auto& filters = lane_filters_.emplace_back();
-    for (const SubscriptionConfig& s : lane) filters.push_back(places.at(s.topic.text()));
+    for (const SubscriptionConfig& s : lane) filters.push_back(by_filter_.at(s.topic.text()));
   }
   find_covers();
   choose_identifiers();
@@ -97,7 +86,7 @@ void SubscriptionPlan::find_covers() {
     for (const std::uint32_t wide : found) {
       if (wide == narrow) continue;
       cover(all_, wide);
-      if (alike(subscriptions_[wide], s)) cover(alike_, wide);
+      if (may_stand_for(subscriptions_[wide], s)) cover(alike_, wide);
     }
   }
 }
@@ -109,31 +98,32 @@ void SubscriptionPlan::choose_identifiers() {
         return true;
     return false;
   };
+  identifiers_.assign(subscriptions_.size(), 0);
+  const auto give = [this](std::uint32_t identifier, std::uint32_t place) {
+    const bool is_free = by_identifier_.emplace(identifier, place).second;
+    if (is_free) identifiers_[place] = identifier;
+    return is_free;
+  };
   for (std::uint32_t place = 0; place < subscriptions_.size(); ++place)
     if (const auto& id = subscriptions_[place].subscription_identifier; id && !overlaps_any(place))
-      asked_.emplace(*id, place);
-  // 0 is no identifier, so places count from 1.
-  place_bits_ = std::min<unsigned>(kIdentifierBits - kLeastTagBits,
-                                   static_cast<unsigned>(std::bit_width(subscriptions_.size())));
-  const std::uint32_t last_tag = (1u << (kIdentifierBits - place_bits_)) - 1;
-  tag_ = hash(subscriptions_) & last_tag;
-  const auto taken = [this](const auto& asked) { return asked.first >> place_bits_ == tag_; };
-  while (std::ranges::any_of(asked_, taken)) tag_ = (tag_ + 1) & last_tag;
-}
-
-std::uint32_t SubscriptionPlan::identifier(std::uint32_t place) const {
-  if (const auto& id = subscriptions_[place].subscription_identifier)
-    if (const auto asked = asked_.find(*id); asked != asked_.end() && asked->second == place)
-      return *id;
-  return place + 1 < 1u << place_bits_ ? tag_ << place_bits_ | (place + 1) : 0;
+      give(*id, place);
+  for (std::uint32_t place = 0; place < subscriptions_.size(); ++place) {
+    if (identifiers_[place] != 0) continue;
+    std::uint32_t identifier = hash(subscriptions_[place]) % kLastIdentifier + 1;
+    while (!give(identifier, place)) identifier = identifier % kLastIdentifier + 1;
+  }
 }
 
 std::optional<std::uint32_t> SubscriptionPlan::place(std::uint32_t identifier) const {
-  if (const auto asked = asked_.find(identifier); asked != asked_.end()) return asked->second;
-  const std::uint32_t number = identifier & ((1u << place_bits_) - 1);
-  if (identifier >> place_bits_ != tag_ || number == 0 || number > subscriptions_.size())
-    return std::nullopt;
-  return number - 1;
+  const auto found = by_identifier_.find(identifier);
+  if (found == by_identifier_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<std::uint32_t> SubscriptionPlan::place(const std::string& filter) const {
+  const auto found = by_filter_.find(filter);
+  if (found == by_filter_.end()) return std::nullopt;
+  return found->second;
 }
 
 std::vector<std::uint32_t> SubscriptionPlan::carriers(const std::vector<bool>& refused,

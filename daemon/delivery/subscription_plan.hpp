@@ -4,19 +4,18 @@
 // Where a wider one brings the same messages a narrower one is not sent to the broker at all.
 //
 // On MQTT 5 each gets a subscription identifier, so that a copy the broker sends names the filters
-// it is for: see Copies.  The identifier holds the place in the plan and, in the bits that are
-// left, a tag of the whole plan: a copy that was queued under an earlier configuration carries
-// another tag and is not mistaken for a duplicate.  Subscribing in plan order keeps that true while
-// the subscriptions of a kept session are being replaced.  An identifier that a handler asked for
-// goes to the broker instead when the filter overlaps with no other, for then nothing has to be
-// told apart; the handler sees its own in any case, see Worker.
+// it is for: see Routing.  It follows from the filter and its options, so that it is the same in
+// every configuration, and a copy that was queued under another one is known for what it is.  An
+// identifier that a handler asked for goes to the broker instead when the filter overlaps with no
+// other, for then nothing has to be told apart; the handler sees its own in any case, see Worker.
 //
 // Immutable; any thread.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "daemon/config/config.hpp"
@@ -34,11 +33,12 @@ class SubscriptionPlan {
   // For each lane the places of its filters in subscriptions().
   const std::vector<std::vector<std::uint32_t>>& lane_filters() const { return lane_filters_; }
 
-  // The MQTT 5 subscription identifier for a place: the one asked for, where it can do no harm; 0
-  // when there are too many filters to have one.
-  std::uint32_t identifier(std::uint32_t place) const;
-  // The place that an identifier names; nothing when it belongs to another plan.
+  // The MQTT 5 subscription identifier for a place: the one asked for, where it can do no harm.
+  std::uint32_t identifier(std::uint32_t place) const { return identifiers_[place]; }
+  // The place that an identifier names; nothing when it belongs to none of these.
   std::optional<std::uint32_t> place(std::uint32_t identifier) const;
+  // That of a filter, as it was written.
+  std::optional<std::uint32_t> place(const std::string& filter) const;
 
   // For each place that of the subscription which brings its messages: itself, or a wider one that
   // covers it and is not `refused`.  With `identifiers` only one that asks for the same does: where
@@ -61,10 +61,15 @@ class SubscriptionPlan {
   std::vector<SubscriptionConfig> subscriptions_;
   std::vector<std::vector<std::uint32_t>> lane_filters_;
   Covers all_;
-  Covers alike_;                                  // by those that ask for the same
-  std::map<std::uint32_t, std::uint32_t> asked_;  // identifier to place, where it is used
-  unsigned place_bits_ = 1;
-  std::uint32_t tag_ = 0;
+  Covers alike_;                            // by those that ask for the same
+  std::vector<std::uint32_t> identifiers_;  // by place
+  std::unordered_map<std::uint32_t, std::uint32_t> by_identifier_;  // places
+  std::unordered_map<std::string, std::uint32_t> by_filter_;
 };
+
+// Whether the copies of one may be taken for those of the other, of a topic that both match, where
+// copies can be told apart.  What is asked for with QoS 0 is not worth a handshake, nor a place on
+// the disk, for the sake of a few.
+bool may_stand_for(const SubscriptionConfig& one, const SubscriptionConfig& other);
 
 }  // namespace fastmqttd

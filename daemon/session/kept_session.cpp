@@ -38,6 +38,14 @@ std::string replace_file(const std::filesystem::path& file, const std::string& t
 
 }  // namespace
 
+// Its members' names are those in the file.
+void to_json(nlohmann::json& json, const KeptSession::Subscription& s) {
+  json = {{"qos", s.qos}, {"identifier", s.identifier}, {"since", s.since}};
+}
+void from_json(const nlohmann::json& json, KeptSession::Subscription& s) {
+  s = {json.at("qos"), json.at("identifier"), json.at("since")};
+}
+
 KeptSession::KeptSession(const std::filesystem::path& directory, std::string client_id, bool keep)
     : file_(directory / "session.json"), client_id_(std::move(client_id)), keep_(keep) {
   if (keep_)
@@ -74,7 +82,7 @@ KeptSession::Filters KeptSession::filters() const {
   if (const auto here = sessions_.find(broker_); here != sessions_.end()) return here->second;
   Filters all;
   for (const auto& [broker, filters] : sessions_)
-    for (const auto& [filter, granted] : filters) all[filter] = kUnknown;
+    for (const auto& [filter, subscription] : filters) all[filter] = {};
   return all;
 }
 

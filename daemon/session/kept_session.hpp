@@ -4,6 +4,7 @@
 // A small JSON file, session.json, replaced as a whole.  The session's owner only.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,10 +13,16 @@ namespace fastmqttd {
 
 class KeptSession {
  public:
-  // By filter, as it was sent: the QoS that was granted, or kUnknown while that is not known, or
-  // the broker refused it.
+  // While a QoS is not known, or the broker refused it.
   static constexpr int kUnknown = 128;
-  using Filters = std::map<std::string, int>;
+  struct Subscription {
+    int qos = kUnknown;            // that was granted
+    std::uint32_t identifier = 0;  // that it was made with
+    std::uint64_t since = 0;       // grows with each that is made
+    bool operator==(const Subscription&) const = default;
+  };
+  // By filter, as it was sent.
+  using Filters = std::map<std::string, Subscription>;
 
   // Reads what an earlier run with that client identifier left.  What cannot be read is as good as
   // nothing, with a warning.  Without `keep` the brokers keep nothing, and nothing is written.

@@ -52,7 +52,7 @@ class Session::Owner {
         version_(config.version, config.version_fallback),
         keepalive_(config.keepalive),
         kept_(state_directory, client_id_, !config.clean_session),
-        subscriber_(dispatcher.plan(), kept_, dispatcher.copies()),
+        subscriber_(dispatcher.routing(), kept_),
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }),
         store_(
             &spool, [this](int packet_id) { publisher_.record_gone(packet_id); },
@@ -393,7 +393,7 @@ class Session::Owner {
     add(config_.session_expiry_interval && !config_.clean_session, "session_expiry_interval");
     add(config_.receive_maximum.has_value(), "receive_maximum");
     add(config_.password && !config_.username, "password (without username)");
-    const auto& subscriptions = dispatcher_.plan().subscriptions();
+    const auto& subscriptions = dispatcher_.routing().plan().subscriptions();
     const auto any = [&](auto option) { return std::ranges::any_of(subscriptions, option); };
     using S = SubscriptionConfig;
     add(any([](const S& s) { return s.no_local; }), "no_local");
@@ -508,7 +508,7 @@ class Session::Owner {
               callback_began_ = TimePoint();
               return accepted;
             },
-            [this](std::uint32_t place, int qos) { dispatcher_.copies().set_granted(place, qos); },
+            [this](std::uint32_t place, int qos) { dispatcher_.routing().set_granted(place, qos); },
             [this](std::uint64_t number, std::optional<int> reason_code) {
               publisher_.outcome(number, reason_code);
             },

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -24,18 +23,20 @@ constexpr std::size_t kFilterOverhead = 3;
 
 }  // namespace
 
-Subscriber::Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Copies& copies)
-    : plan_(plan), kept_(kept), copies_(copies) {}
+Subscriber::Subscriber(Routing& routing, KeptSession& kept)
+    : plan_(routing.plan()), routing_(routing), kept_(kept) {}
 
 void Subscriber::expect() const {
   const KeptSession::Filters filters = kept_.filters();
-  std::vector<bool> missing;
-  for (std::uint32_t place = 0; place < plan_.subscriptions().size(); ++place) {
-    const auto filter = filters.find(plan_.subscriptions()[place].topic.text());
-    missing.push_back(filter == filters.end() || filter->second == KeptSession::kUnknown);
-    copies_.set_granted(place, missing.back() ? -1 : filter->second);
+  std::vector<Routing::Standing> standings(plan_.subscriptions().size());
+  for (std::uint32_t place = 0; place < standings.size(); ++place) {
+    const auto found = filters.find(filter_at(place));
+    if (found == filters.end()) continue;
+    const auto& [qos, identifier, since] = found->second;
+    if (qos == KeptSession::kUnknown || identifier != plan_.identifier(place)) continue;
+    standings[place] = {qos, since};
   }
-  copies_.set_carriers(plan_.carriers(missing, /*identifiers=*/true));
+  routing_.expect(standings);
 }
 
 bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiting) {
@@ -47,7 +48,6 @@ bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiti
   for (;;) {
     const std::vector<std::uint32_t> carriers =
         plan_.carriers(refused_, client.broker().subscription_identifiers);
-    copies_.set_carriers(carriers);
     std::vector<std::uint32_t> places;
     for (std::uint32_t place = 0; place < carriers.size(); ++place) {
       if (carriers[place] != place || done[place]) continue;
@@ -58,11 +58,10 @@ bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiti
     if (!subscribe_to(places, client, keep_waiting)) return false;
   }
   KeptSession::Filters left = before;
-  for (const auto& [filter, granted] : active_) left.erase(filter);
+  for (const auto& [filter, subscription] : active_) left.erase(filter);
   // What was refused this time the broker may still have from before, and it is wanted.
   for (std::uint32_t place = 0; place < refused_.size(); ++place)
-    if (refused_[place] && left.erase(plan_.subscriptions()[place].topic.text()) > 0)
-      active_[plan_.subscriptions()[place].topic.text()] = KeptSession::kUnknown;
+    if (refused_[place] && left.erase(filter_at(place)) > 0) active_[filter_at(place)] = {};
   if (!unsubscribe(left, client, keep_waiting)) return false;
   kept_.remember(active_);
   return true;
@@ -74,8 +73,7 @@ bool Subscriber::subscribe_to(const std::vector<std::uint32_t>& places, Client& 
   // Before the broker knows of them: should we end in between, they are not forgotten.
   KeptSession::Filters known = kept_.filters();
   for (const auto& request : requests)
-    for (const std::uint32_t place : request.places)
-      known.try_emplace(plan_.subscriptions()[place].topic.text(), KeptSession::kUnknown);
+    for (const std::uint32_t place : request.places) known.try_emplace(filter_at(place));
   kept_.remember(known);
 
   for (std::size_t first = 0; first < requests.size(); first += kPacketsOnWay) {
@@ -100,7 +98,7 @@ std::vector<Client::SubscribeRequest> Subscriber::packets(const std::vector<std:
   for (const std::uint32_t place : places) {
     int code = 0;
     if (const std::string why = cannot_subscribe(place, client, code); !why.empty()) {
-      copies_.set_granted(place, -1);
+      routing_.set_granted(place, Routing::kNone);
       refuse(place, code, why);
       continue;
     }
@@ -137,7 +135,7 @@ void Subscriber::judge(std::uint32_t place, int code) {
   const SubscriptionConfig& s = plan_.subscriptions()[place];
   if (code >= reason::kUnspecified)
     return refuse(place, code, reason_text(code) + ": check its access rules");
-  active_[s.topic.text()] = code;
+  active_[s.topic.text()] = {code, plan_.identifier(place), routing_.standing(place).since};
   if (code < s.qos)
     log::write(log::Level::warning,
                fmt::format("the broker grants {} only QoS {} instead of {}",
@@ -147,7 +145,7 @@ void Subscriber::judge(std::uint32_t place, int code) {
 
 void Subscriber::refuse(std::uint32_t place, int code, const std::string& why) {
   refused_[place] = true;
-  const std::string& filter = plan_.subscriptions()[place].topic.text();
+  const std::string& filter = filter_at(place);
   log::write(
       log::Level::error,
       fmt::format("the broker refuses the subscription to {}: {}", log::shown_topic(filter), why),
@@ -158,9 +156,6 @@ void Subscriber::refuse(std::uint32_t place, int code, const std::string& why) {
 
 bool Subscriber::unsubscribe(const KeptSession::Filters& filters, Client& client,
                              const Client::KeepWaiting& keep_waiting) {
-  std::set<std::string_view> planned;
-  if (!filters.empty())
-    for (const SubscriptionConfig& s : plan_.subscriptions()) planned.insert(s.topic.text());
   std::vector<std::string> packet;
   std::size_t bytes = kPacketOverhead;
   const auto send = [&] {
@@ -169,9 +164,9 @@ bool Subscriber::unsubscribe(const KeptSession::Filters& filters, Client& client
     bytes = kPacketOverhead;
     return lasted;
   };
-  for (const auto& [filter, granted] : filters) {
+  for (const auto& [filter, subscription] : filters) {
     log::info("unsubscribing {}: {}", log::shown_topic(filter),
-              planned.contains(filter) ? "another one covers it" : "no handler wants it any more");
+              plan_.place(filter) ? "another one covers it" : "no handler wants it any more");
     const std::size_t size = filter.size() + kFilterOverhead;
     const bool full =
         packet.size() == kFiltersInPacket || bytes + size > client.broker().maximum_packet_size;
@@ -188,8 +183,12 @@ bool Subscriber::unsubscribe_packet(const std::vector<std::string>& filters, Cli
   const auto codes = client.unsubscribe(filters, keep_waiting);
   if (!codes) return false;
   for (std::size_t i = 0; i < filters.size(); ++i) {
-    if ((*codes)[i] < reason::kUnspecified) continue;
-    active_[filters[i]] = KeptSession::kUnknown;
+    if ((*codes)[i] < reason::kUnspecified) {
+      // One that a wider filter now stands for.
+      if (const auto place = plan_.place(filters[i])) routing_.set_granted(*place, Routing::kNone);
+      continue;
+    }
+    active_[filters[i]] = {};
     log::write(log::Level::warning,
                fmt::format("the broker does not unsubscribe {}: {}: trying again at the next start",
                            log::shown_topic(filters[i]), reason_text((*codes)[i])),

@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/delivery/copies.hpp"
-#include "daemon/delivery/subscription_plan.hpp"
+#include "daemon/delivery/routing.hpp"
 #include "daemon/session/client.hpp"
 #include "daemon/session/kept_session.hpp"
 
@@ -17,9 +16,9 @@ namespace fastmqttd {
 
 class Subscriber {
  public:
-  // All must outlive it.  `copies` learns what is subscribed: what is granted by Client's callback,
-  // the rest here.
-  Subscriber(const SubscriptionPlan& plan, KeptSession& kept, Copies& copies);
+  // Both must outlive it.  `routing` learns what is subscribed: what is granted by Client's
+  // callback, the rest here.
+  Subscriber(Routing& routing, KeptSession& kept);
 
   // Before a connection to the broker that `kept` is about: what is sure to be delivered at once.
   void expect() const;
@@ -38,11 +37,14 @@ class Subscriber {
   // Why the broker of this connection cannot be asked for it; empty when it can.
   std::string cannot_subscribe(std::uint32_t place, const Client& client, int& code) const;
   void judge(std::uint32_t place, int code);
+  const std::string& filter_at(std::uint32_t place) const {
+    return plan_.subscriptions()[place].topic.text();
+  }
   void refuse(std::uint32_t place, int code, const std::string& why);
 
   const SubscriptionPlan& plan_;
+  Routing& routing_;
   KeptSession& kept_;
-  Copies& copies_;
   std::vector<bool> refused_;    // by place, on the connection at hand
   KeptSession::Filters active_;  // what the session has, as far as is known
 };

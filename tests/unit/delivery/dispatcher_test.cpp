@@ -66,7 +66,7 @@ TEST_F(DispatcherTest, GivesEachHandlerThatMatchesTheMessageOnce) {
 TEST_F(DispatcherTest, TakesOneOfTheCopiesThatTheBrokerSends) {
   Dispatcher dispatcher(
       {handler("one", {filter("+/b"), filter("a/+")}), handler("two", {filter("a/+")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.plan();
+  const SubscriptionPlan& plan = dispatcher.routing().plan();
   for (std::uint32_t place : {0u, 1u}) accept(dispatcher, "a/b", "x", 1, {plan.identifier(place)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1}));
   accept(dispatcher, "a/b", "y", 1, {plan.identifier(0), plan.identifier(1)});
@@ -75,7 +75,9 @@ TEST_F(DispatcherTest, TakesOneOfTheCopiesThatTheBrokerSends) {
 
 TEST_F(DispatcherTest, TakesACopyOfAnEarlierConfigurationForWhatItIs) {
   Dispatcher dispatcher({handler("one", {filter("+/b"), filter("a/+")})}, [] {});
-  const SubscriptionPlan earlier({{filter("a/+")}});
+  SubscriptionConfig before = filter("a/+");
+  before.qos = 2;
+  const SubscriptionPlan earlier({{before}});
   accept(dispatcher, "a/b", "x", 1, {earlier.identifier(0)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }
@@ -83,7 +85,7 @@ TEST_F(DispatcherTest, TakesACopyOfAnEarlierConfigurationForWhatItIs) {
 // An identifier of another configuration that looks like one of this: its filter does not match.
 TEST_F(DispatcherTest, TakesACopyWhoseIdentifierCannotBeOurs) {
   Dispatcher dispatcher({handler("one", {filter("m/#"), filter("z")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.plan();
+  const SubscriptionPlan& plan = dispatcher.routing().plan();
   ASSERT_EQ(plan.subscriptions()[1].topic.text(), "z");
   accept(dispatcher, "m/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
@@ -92,39 +94,38 @@ TEST_F(DispatcherTest, TakesACopyWhoseIdentifierCannotBeOurs) {
 TEST_F(DispatcherTest, TakesTheCopyForTheWiderFilterThatIsSubscribed) {
   Dispatcher dispatcher({handler("narrow", {filter("a/b")}), handler("wide", {filter("a/#")})},
                         [] {});
-  const SubscriptionPlan& plan = dispatcher.plan();
+  const SubscriptionPlan& plan = dispatcher.routing().plan();
   ASSERT_EQ(plan.subscriptions()[0].topic.text(), "a/#");
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(0)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1}));
   // One that was queued while it was subscribed for itself: who knows what else was.
   accept(dispatcher, "a/b", "y", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{2, 2}));
-  dispatcher.copies().set_carriers({0, 1});
-  dispatcher.copies().set_granted(1, 1);
+  dispatcher.routing().set_granted(1, 1);
   for (std::uint32_t place : {0u, 1u}) accept(dispatcher, "a/b", "z", 1, {plan.identifier(place)});
   EXPECT_EQ(waiting(dispatcher), (Counts{3, 3}));
 }
 
 TEST_F(DispatcherTest, CountsOnNoCopyForARefusedSubscription) {
   Dispatcher dispatcher({handler("one", {filter("+/b"), filter("a/+")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.plan();
+  const SubscriptionPlan& plan = dispatcher.routing().plan();
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{0})) << "the copy for +/b is to come";
-  dispatcher.copies().set_granted(0, -1);
+  dispatcher.routing().set_granted(0, -1);
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
-  dispatcher.copies().set_granted(0, 2);
-  accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
-  EXPECT_EQ(waiting(dispatcher), (Counts{1}));
+  dispatcher.routing().set_granted(0, 2);
+  accept(dispatcher, "a/b", "x", 1, {plan.identifier(0)});
+  EXPECT_EQ(waiting(dispatcher), (Counts{1})) << "the younger one is now the one that is granted";
 }
 
 TEST_F(DispatcherTest, CountsOnNoCopyForASubscriptionOfLessThanWasAsked) {
   SubscriptionConfig wide = filter("+/b");
   wide.qos = 2;
   Dispatcher dispatcher({handler("one", {wide, filter("a/+")})}, [] {});
-  dispatcher.copies().set_granted(0,
-                                  0);  // while the daemon was away the broker kept nothing for it
-  accept(dispatcher, "a/b", "x", 1, {dispatcher.plan().identifier(1)});
+  dispatcher.routing().set_granted(0,
+                                   0);  // while the daemon was away the broker kept nothing for it
+  accept(dispatcher, "a/b", "x", 1, {dispatcher.routing().plan().identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }
 
@@ -133,7 +134,7 @@ TEST_F(DispatcherTest, CountsOnNoCopyOfWhatTheDaemonItselfPublished) {
   deaf.qos = 2;
   deaf.no_local = true;
   Dispatcher dispatcher({handler("one", {deaf, filter("a/b")})}, [] {});
-  accept(dispatcher, "a/b", "mine", 1, {dispatcher.plan().identifier(1)});
+  accept(dispatcher, "a/b", "mine", 1, {dispatcher.routing().plan().identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }
 
@@ -142,7 +143,7 @@ TEST_F(DispatcherTest, CountsOnNoRetainedCopyWhereNoneNeedCome) {
   without_retained.qos = 2;  // first in the plan
   without_retained.retain_handling_options = 2;
   Dispatcher dispatcher({handler("one", {without_retained, filter("a/b")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.plan();
+  const SubscriptionPlan& plan = dispatcher.routing().plan();
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)}, /*retain=*/true);
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)}, /*retain=*/false);
@@ -152,7 +153,7 @@ TEST_F(DispatcherTest, CountsOnNoRetainedCopyWhereNoneNeedCome) {
 TEST_F(DispatcherTest, ASharedCopyIsForItsSubscriberOnly) {
   Dispatcher dispatcher(
       {handler("shared", {filter("$share/g/a")}), handler("plain", {filter("a")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.plan();
+  const SubscriptionPlan& plan = dispatcher.routing().plan();
   ASSERT_TRUE(plan.subscriptions()[1].topic.shared());
   accept(dispatcher, "a", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 0}));

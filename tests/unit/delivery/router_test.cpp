@@ -22,7 +22,7 @@ SubscriptionPlan make_plan(const Filters& lanes) {
 
 std::vector<std::uint32_t> lanes_of(Router& router, std::string_view topic) {
   std::vector<std::uint32_t> lanes;
-  for (const Route& route : router.match(topic)) lanes.push_back(route.lane);
+  for (const Route& route : router.match(topic).routes) lanes.push_back(route.lane);
   return lanes;
 }
 
@@ -46,7 +46,7 @@ TEST(Router, LeavesDollarTopicsToFiltersThatNameThem) {
 TEST(Router, NamesTheFiltersThatMatchInTheOrderOfThePlan) {
   const SubscriptionPlan plan = make_plan({{"$share/g/a/b", "a/#", "a/b", "c"}});
   Router router(plan);
-  const auto& routes = router.match("a/b");
+  const auto& routes = router.match("a/b").routes;
   ASSERT_EQ(routes.size(), 1u);
   EXPECT_EQ(routes[0].filters, (std::vector<std::uint32_t>{0, 1, 3}));
   EXPECT_TRUE(plan.subscriptions()[3].topic.shared());

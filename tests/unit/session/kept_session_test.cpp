@@ -23,7 +23,7 @@ class Kept : public ::testing::Test {
                               ("kept-" + std::to_string(::getpid()) +
                                ::testing::UnitTest::GetInstance()->current_test_info()->name());
   const KeptSession::Filters filters_{
-      {"a/#", 1}, {"$share/g/\"quoted\"", 2}, {"\xc3\xbc/+", KeptSession::kUnknown}};
+      {"a/#", {1, 7, 3}}, {"$share/g/\"quoted\"", {2, 268'435'455, 9}}, {"\xc3\xbc/+", {}}};
 };
 
 TEST_F(Kept, IsNothingAtFirst) {
@@ -58,15 +58,14 @@ TEST_F(Kept, IsForgotten) {
 
 TEST_F(Kept, IsOfOneBroker) {
   KeptSession kept = open();
-  kept.remember({{"a", 1}, {"b", 2}});
+  kept.remember({{"a", {1}}, {"b", {2}}});
   kept.at("there:1883");
   EXPECT_FALSE(kept.known());
   // Which may be another door to the same one.
-  EXPECT_EQ(kept.filters(),
-            (KeptSession::Filters{{"a", KeptSession::kUnknown}, {"b", KeptSession::kUnknown}}));
-  kept.remember({{"b", 0}, {"c", 1}});
-  EXPECT_EQ(kept.filters(), (KeptSession::Filters{{"b", 0}, {"c", 1}}));
-  EXPECT_EQ(open().filters(), (KeptSession::Filters{{"a", 1}, {"b", 2}}));
+  EXPECT_EQ(kept.filters(), (KeptSession::Filters{{"a", {}}, {"b", {}}}));
+  kept.remember({{"b", {0}}, {"c", {1}}});
+  EXPECT_EQ(kept.filters(), (KeptSession::Filters{{"b", {0}}, {"c", {1}}}));
+  EXPECT_EQ(open().filters(), (KeptSession::Filters{{"a", {1}}, {"b", {2}}}));
   kept.forget();
   EXPECT_FALSE(kept.known());
   EXPECT_TRUE(open().known());
@@ -82,7 +81,7 @@ TEST_F(Kept, IsForgottenByACleanSession) {
 TEST_F(Kept, LeavesNothingHalfWritten) {
   KeptSession kept = open();
   kept.remember(filters_);
-  kept.remember({{"b", 1}});
+  kept.remember({{"b", {1}}});
   std::size_t files = 0;
   for (const auto& entry : fs::directory_iterator(directory_)) {
     ++files;
@@ -93,7 +92,8 @@ TEST_F(Kept, LeavesNothingHalfWritten) {
 
 TEST_F(Kept, IsNothingWhenItCannotBeRead) {
   for (const char* text : {"", "{", "[]", "{\"client_id\": \"me\"}", "{\"client_id\": 1}",
-                           "{\"client_id\": \"me\", \"sessions\": 7}"}) {
+                           "{\"client_id\": \"me\", \"sessions\": 7}",
+                           "{\"client_id\": \"me\", \"sessions\": {\"b\": {\"f\": 1}}}"}) {
     std::ofstream(directory_ / "session.json") << text;
     EXPECT_FALSE(open().known()) << text;
   }

@@ -1,0 +1,116 @@
+#include "daemon/delivery/routing.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace fastmqttd {
+namespace {
+
+using Filters = std::vector<SubscriptionConfig>;
+using Lanes = std::vector<std::uint32_t>;
+
+SubscriptionConfig filter(const char* topic, int qos = 1) {
+  return SubscriptionConfig{.topic = TopicFilter(topic), .qos = qos};
+}
+
+class RoutingTest : public ::testing::Test {
+ protected:
+  std::uint32_t place(const std::string& filter) { return routing_->plan().place(filter).value(); }
+  // The lanes that take a copy which names these.
+  Lanes taking(const std::string& topic, const std::vector<std::string>& filters) {
+    std::vector<std::uint32_t> identifiers;
+    for (const std::string& filter : filters)
+      identifiers.push_back(routing_->plan().identifier(place(filter)));
+    return taking_identifiers(topic, identifiers);
+  }
+  Lanes taking_identifiers(const std::string& topic, std::vector<std::uint32_t> identifiers) {
+    Lanes lanes;
+    routing_->find(
+        Message({.topic = topic, .payload = {}, .qos = 1, .subscription_ids = identifiers}), lanes);
+    return lanes;
+  }
+  void forget_all() {
+    routing_->expect(std::vector<Routing::Standing>(routing_->plan().subscriptions().size()));
+  }
+
+  std::optional<Routing> routing_;
+};
+
+TEST_F(RoutingTest, WithoutIdentifiersAllThatMatchTakeIt) {
+  routing_.emplace(
+      std::vector<Filters>{{filter("a/#"), filter("a/b")}, {filter("a/+")}, {filter("c")}});
+  EXPECT_EQ(taking("a/b", {}), (Lanes{0, 1}));
+  Lanes lanes;
+  EXPECT_FALSE(routing_->find(Message({.topic = "x", .payload = {}}), lanes));
+}
+
+TEST_F(RoutingTest, TheCopyOfTheOldestIsForAll) {
+  routing_.emplace(std::vector<Filters>{{filter("+/b")}, {filter("a/+")}});
+  forget_all();
+  routing_->set_granted(place("a/+"), 1);
+  routing_->set_granted(place("+/b"), 1);
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{}));
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0, 1}));
+  EXPECT_EQ(taking("a/b", {"a/+", "+/b"}), (Lanes{0, 1}));
+  EXPECT_EQ(taking("x/b", {"+/b"}), (Lanes{0})) << "the older one does not match";
+}
+
+// A message that was published before the younger one was made has one copy only.
+TEST_F(RoutingTest, AYoungerOneTakesNothingFromWhatWaited) {
+  routing_.emplace(std::vector<Filters>{{filter("+/b"), filter("a/+")}});
+  std::vector<Routing::Standing> kept(2);
+  kept[place("a/+")] = {1, 5};
+  routing_->expect(kept);
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0}));
+  routing_->set_granted(place("a/+"), 1);
+  routing_->set_granted(place("+/b"), 1);
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0}));
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{}));
+  EXPECT_GT(routing_->standing(place("+/b")).since, 5u);
+  EXPECT_EQ(routing_->standing(place("a/+")), (Routing::Standing{1, 5}));
+}
+
+TEST_F(RoutingTest, OneThatTakesANarrowerOnesPlaceIsTheYounger) {
+  routing_.emplace(std::vector<Filters>{{filter("a/b")}, {filter("a/#")}});
+  std::vector<Routing::Standing> kept(2);
+  kept[place("a/b")] = {1, 1};
+  routing_->expect(kept);
+  routing_->set_granted(place("a/#"), 1);
+  EXPECT_EQ(taking("a/b", {"a/b"}), (Lanes{0, 1}));
+  EXPECT_EQ(taking("a/b", {"a/#"}), (Lanes{}));
+  EXPECT_EQ(taking("a/c", {"a/#"}), (Lanes{1}));
+  routing_->set_granted(place("a/b"), Routing::kNone);  // unsubscribed
+  EXPECT_EQ(taking("a/b", {"a/#"}), (Lanes{0, 1}));
+}
+
+TEST_F(RoutingTest, WhatIsNotSubscribedIsTakenByAll) {
+  routing_.emplace(std::vector<Filters>{{filter("+/b")}, {filter("a/+")}});
+  routing_->set_granted(place("+/b"), Routing::kNone);
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0, 1}));
+  EXPECT_EQ(taking_identifiers("a/b", {1}), (Lanes{0, 1})) << "of another configuration";
+}
+
+TEST_F(RoutingTest, OfAGrantedQosThatIsLessTheOthersCount) {
+  routing_.emplace(std::vector<Filters>{{filter("+/b", 2)}, {filter("a/+", 1)}});
+  forget_all();
+  routing_->set_granted(place("a/+"), 1);
+  routing_->set_granted(place("+/b"), 2);
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{1}));
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0})) << "it asked for QoS 2, and gets it";
+  routing_->set_granted(place("+/b"), 0);  // of which nothing is kept for who is away
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0, 1}));
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{}));
+}
+
+TEST_F(RoutingTest, OtherOptionsAreAnotherMatter) {
+  SubscriptionConfig deaf = filter("a/+");
+  deaf.no_local = true;
+  routing_.emplace(std::vector<Filters>{{filter("+/b")}, {deaf}});
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0}));
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{1}));
+}
+
+}  // namespace
+}  // namespace fastmqttd
