@@ -1,5 +1,6 @@
 // fastmqttctl: the operator's tool.
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <functional>
 #include <iostream>
 #include <string>
@@ -87,15 +88,32 @@ void add_status(CLI::App& app, Arguments& a, Command& chosen) {
       [&] { chosen = [&a] { return show_status(Connection(a.socket), a.json); }; });
 }
 
+// Of what a script has left empty nothing is meant, least of all everything.
+const CLI::Validator kHandlerName(
+    [](const std::string& text) { return text.empty() ? "expected a handler's name" : ""; },
+    "NAME");
+// CLI11 makes the largest there is of a number that is larger.
+const CLI::Validator kLetterId(
+    [](const std::string& text) {
+      std::int64_t id = 0;
+      const char* const last = text.data() + text.size();
+      const auto [end, error] = std::from_chars(text.data(), last, id);
+      return error == std::errc() && end == last && id > 0 ? ""
+                                                           : "expected an id as 'list' shows it";
+    },
+    "ID");
+
 // A command on dead letters that says which: by ids, or all.
 void add_settling(CLI::App& letters, const char* name, const char* help, Arguments& a,
                   Command& chosen, int (*act)(const Connection&, const DeadLetters&)) {
   CLI::App* command = letters.add_subcommand(name, help);
   CLI::Option_group* which = command->add_option_group("which", "One of the two");
-  which->add_option("ID", a.letters.ids, "As 'list' shows them")->check(CLI::PositiveNumber);
+  which->add_option("ID", a.letters.ids, "As 'list' shows them")->check(kLetterId);
   CLI::Option* all = which->add_flag("--all", a.letters.all, "Every one there is now");
   which->require_option(1);
-  command->add_option("--handler", a.letters.handler, "Of this handler only")->needs(all);
+  command->add_option("--handler", a.letters.handler, "Of this handler only")
+      ->check(kHandlerName)
+      ->needs(all);
   command->final_callback(
       [&a, &chosen, act] { chosen = [&a, act] { return act(Connection(a.socket), a.letters); }; });
 }
@@ -104,13 +122,13 @@ void add_dead_letters(CLI::App& app, Arguments& a, Command& chosen) {
   CLI::App* letters = app.add_subcommand("dead-letters", "Messages that were given up");
   letters->require_subcommand(1);
   CLI::App* list = letters->add_subcommand("list", "Which there are, the oldest first");
-  list->add_option("--handler", a.handler, "Of this handler only");
+  list->add_option("--handler", a.handler, "Of this handler only")->check(kHandlerName);
   list->add_flag("--json", a.json, "As JSON");
   list->final_callback([&] {
     chosen = [&a] { return list_dead_letters(Connection(a.socket), a.handler, a.json); };
   });
   CLI::App* show = letters->add_subcommand("show", "One of them, with its payload");
-  show->add_option("ID", a.id, "As 'list' shows it")->required()->check(CLI::PositiveNumber);
+  show->add_option("ID", a.id, "As 'list' shows it")->required()->check(kLetterId);
   show->add_flag("--json", a.json, "As JSON");
   show->final_callback(
       [&] { chosen = [&a] { return show_dead_letter(Connection(a.socket), a.id, a.json); }; });
@@ -122,7 +140,7 @@ void add_dead_letters(CLI::App& app, Arguments& a, Command& chosen) {
 void add_forget(CLI::App& app, Arguments& a, Command& chosen) {
   CLI::App* command = app.add_subcommand(
       "forget", "Delete what waits for a handler that is not configured any more");
-  command->add_option("HANDLER", a.handler, "Its name")->required();
+  command->add_option("HANDLER", a.handler, "Its name")->required()->check(kHandlerName);
   command->final_callback(
       [&] { chosen = [&a] { return forget_messages(Connection(a.socket), a.handler); }; });
 }

@@ -113,7 +113,10 @@ bool Dispatcher::store(const Message& message, const PacketRecord* record, Targe
     store_pause_ = {};
     return true;
   }
-  if (promised) return refuse(why);
+  if (promised) {
+    refuse("a message cannot be stored: " + why);
+    return false;
+  }
   std::erase_if(targets.all, [](const Targets::One& target) {
     if (target.stored) target.lane->drop();
     return target.stored;
@@ -122,11 +125,10 @@ bool Dispatcher::store(const Message& message, const PacketRecord* record, Targe
   return true;
 }
 
-bool Dispatcher::refuse(const std::string& why) {
+void Dispatcher::refuse(const std::string& why) {
   store_pause_ = std::clamp<Duration>(2 * store_pause_, kStoreAgain, kStoreAgainMost);
   store_again_ = Clock::now() + store_pause_;
-  *why_refused_.lock() = "a message cannot be stored: " + why;
-  return false;
+  *why_refused_.lock() = why;
 }
 
 // Below four fifths it is worth a try at once; after an error of the disk, after a pause.

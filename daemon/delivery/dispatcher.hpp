@@ -57,6 +57,8 @@ class Dispatcher {
   // looked at.  `was_stored`, if given, says whether the record is in the spool.
   bool accept(const Message::Parts& parts, const PacketRecord* record = nullptr,
               bool* was_stored = nullptr);
+  // [receiving thread] The same for what else the session cannot go on without.
+  void refuse(const std::string& why);
   // Why the latest one was refused, since the last call; empty when none was.
   std::string why_refused() { return std::exchange(*why_refused_.lock(), {}); }
   // Whether it is worth receiving again after a refusal.
@@ -97,7 +99,6 @@ class Dispatcher {
   bool store(const Message& message, const PacketRecord* record, Targets& targets);
   // Whether it is not to be lost any more once it is acknowledged.
   bool is_promised(const Message& message) const { return message.qos() > 0 && stores(); }
-  bool refuse(const std::string& why);
 
   Spool* const spool_;
   const bool optimistic_;

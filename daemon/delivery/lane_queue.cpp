@@ -71,6 +71,7 @@ void LaneQueue::enqueue(Delivery delivery) {
   if (behind_ && !delivery.stored) {
     ++droppable_;
     droppable_bytes_ += delivery.message->memory_bytes();
+    tail_bytes_ += delivery.message->memory_bytes();
     tail_.push_back(std::move(delivery));
     return;
   }
@@ -101,7 +102,7 @@ std::size_t LaneQueue::drop_from(std::deque<Delivery>& deliveries, std::size_t b
     }
     --droppable_;
     droppable_bytes_ -= at->message->memory_bytes();
-    if (&deliveries == &ready_) ready_bytes_ -= at->message->memory_bytes();
+    (&deliveries == &ready_ ? ready_bytes_ : tail_bytes_) -= at->message->memory_bytes();
     forget(*at);
     at = deliveries.erase(at);
     ++dropped;
@@ -127,11 +128,17 @@ void LaneQueue::leaves_ready(const Delivery& delivery) {
 
 // ---- what is read back from the spool ----------------------------------------------------------
 
-// Before the handler has nothing to do.
+bool LaneQueue::is_full() const {
+  return messages_ >= room_->max_messages() || bytes_ >= room_->max_bytes();
+}
+
+// Before the handler has nothing to do.  What waits for the page to be read is no reason not to
+// read it.
 std::optional<LaneQueue::PageWanted> LaneQueue::wanted_page() const {
   const std::size_t messages = room_->max_messages(), bytes = room_->max_bytes();
   if (!behind_ || ready_.size() * 4 > messages || ready_bytes_ * 4 > bytes) return std::nullopt;
-  if (messages_ > 0 && (messages_ >= messages || bytes_ >= bytes)) return std::nullopt;
+  const std::size_t others = messages_ - tail_.size(), other_bytes = bytes_ - tail_bytes_;
+  if (others > 0 && (others >= messages || other_bytes >= bytes)) return std::nullopt;
   return PageWanted{cursor_, last_left_, messages - std::min(messages_, messages - 1),
                     bytes - std::min(bytes_, bytes - 1)};
 }
@@ -158,7 +165,9 @@ void LaneQueue::add_page(Page page, ToPark& to_park) {
 
 void LaneQueue::add_tail_before(std::uint64_t id) {
   while (!tail_.empty() && id_of(tail_.front()) < id) {
-    ready_bytes_ += tail_.front().message->memory_bytes();
+    const std::size_t bytes = tail_.front().message->memory_bytes();
+    tail_bytes_ -= bytes;
+    ready_bytes_ += bytes;
     ready_.push_back(std::move(tail_.front()));
     tail_.pop_front();
   }
@@ -171,8 +180,12 @@ void LaneQueue::park(Held& topic, const Delivery& delivery, ToPark& to_park) {
 
 std::optional<std::pair<std::string, std::size_t>> LaneQueue::wanted_parked() const {
   if (unparking_.empty()) return std::nullopt;
-  return std::pair(unparking_.front(),
-                   std::clamp<std::size_t>(room_->max_messages() / 4, 1, kUnparkAtOnce));
+  const std::size_t messages = room_->max_messages();
+  // One can always come, so that no topic waits for the others.
+  if (is_full()) return std::pair(unparking_.front(), std::size_t{1});
+  return std::pair(
+      unparking_.front(),
+      std::clamp<std::size_t>(messages / 4, 1, std::min(kUnparkAtOnce, messages - messages_)));
 }
 
 void LaneQueue::add_parked(const std::string& name, const std::vector<std::uint64_t>& ids,

@@ -169,6 +169,7 @@ class LaneQueue {
 
   void enqueue(Delivery delivery);
   void add_tail_before(std::uint64_t id);
+  bool is_full() const;
   bool is_to_be_parked(const Message& message) const;
   bool held_enough() const;
   void take_ready(std::size_t max, TimePoint now, Taken& taken);
@@ -226,6 +227,7 @@ class LaneQueue {
   std::uint64_t cursor_ = 0;
   std::uint64_t last_left_ = 0;
   std::deque<Delivery> tail_;  // what came meanwhile and is not stored
+  std::size_t tail_bytes_ = 0;
   bool suspended_ = false;
   std::uint32_t failed_in_row_ = 0;
   std::uint32_t probes_ = 0;  // since it was suspended

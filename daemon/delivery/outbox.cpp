@@ -31,6 +31,12 @@ class Outbox::Sender {
   std::uint64_t unsaid = 0;  // failures since then
 };
 
+Outbox::Outbox(Spool* spool) : spool_(spool), core_(std::make_shared<Core>()) {
+  if (!spool_) return;
+  left_ = spool_->unpublished();
+  if (!left_.empty()) core_->state.lock()->next_number = left_.back().number + 1;
+}
+
 Outbox::SenderPtr Outbox::make_sender(std::string handler, std::string plugin,
                                       const QueueConfig& limits) const {
   const HandlerKey key = spool_ ? spool_->handler(handler) : 0;
@@ -42,19 +48,17 @@ Outbox::Counts Outbox::counts(const SenderPtr& sender) {
 }
 
 std::size_t Outbox::restore(const std::vector<SenderPtr>& senders) {
-  if (!spool_) return 0;
   std::map<std::string, SenderPtr> by_name;
   for (const SenderPtr& sender : senders) by_name[sender->handler] = sender;
-  const auto unpublished = spool_->unpublished();
+  const auto left = std::exchange(left_, {});
   auto state = core_->state.lock();
-  for (const auto& [number, handler, message] : unpublished) {
+  for (const auto& [number, handler, message] : left) {
     SenderPtr& sender = by_name[handler];
     if (!sender) sender = make_sender(handler, "", {});
     sender->room.add(message->memory_bytes());
-    state->waiting.push_back({number, message, sender, arrival(*message)});
-    state->next_number = number + 1;
+    state->wait_in_place({number, message, sender, arrival(*message)});
   }
-  return unpublished.size();
+  return left.size();
 }
 
 bool Outbox::reserve(const SenderPtr& sender, const Message& message) {

@@ -41,8 +41,8 @@ class Outbox {
     TimePoint accepted;
   };
 
-  // With a spool, which must outlive it.
-  explicit Outbox(Spool* spool = nullptr) : spool_(spool), core_(std::make_shared<Core>()) {}
+  // With a spool, which must outlive it.  Throws StartError when that cannot be read.
+  explicit Outbox(Spool* spool = nullptr);
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
 
@@ -53,8 +53,8 @@ class Outbox {
   // Called, from any thread, when there is something to take.
   void on_more(std::function<void()> more) { *core_->more.lock() = std::move(more); }
 
-  // What an earlier run has left in the spool, before anything else; how many messages.  Those of
-  // handlers that are not among the senders go out too.
+  // What an earlier run has left in the spool, before what this one has published; how many
+  // messages.  Those of handlers that are not among the senders go out too.
   std::size_t restore(const std::vector<SenderPtr>& senders);
 
   // [any thread] False when the sender has too many in here, when it cannot be stored, or after
@@ -107,6 +107,7 @@ class Outbox {
 
   Spool* const spool_;
   const std::shared_ptr<Core> core_;
+  std::vector<Spool::Unpublished> left_;  // by an earlier run, until restore()
 };
 
 }  // namespace fastmqttd

@@ -33,13 +33,25 @@ std::uint32_t hash(const SubscriptionConfig& s) {
   return h ^ h >> 15;
 }
 
+bool same_options(const SubscriptionConfig& a, const SubscriptionConfig& b) {
+  return a.no_local == b.no_local && a.retain_as_published == b.retain_as_published &&
+         a.retain_handling_options == b.retain_handling_options;
+}
+
+// What one that is carried too asks for.  A message that keeps its retain flag might be skipped.
+void add_to(SubscriptionConfig& request, const SubscriptionConfig& carried) {
+  request.qos = std::max(request.qos, carried.qos);
+  request.no_local = request.no_local && carried.no_local;
+  request.retain_as_published = request.retain_as_published && carried.retain_as_published;
+  request.retain_handling_options =
+      std::min(request.retain_handling_options, carried.retain_handling_options);
+}
+
 }  // namespace
 
 bool may_stand_for(const SubscriptionConfig& one, const SubscriptionConfig& other) {
   constexpr int kOnlyIfNew = 1;  // of retained messages: MQTT 5.0 section 3.8.3.1
-  return !one.topic.shared() && !other.topic.shared() && one.no_local == other.no_local &&
-         one.retain_as_published == other.retain_as_published &&
-         one.retain_handling_options == other.retain_handling_options &&
+  return !one.topic.shared() && !other.topic.shared() && same_options(one, other) &&
          one.retain_handling_options != kOnlyIfNew && one.qos >= std::min(other.qos, 1);
 }
 
@@ -71,7 +83,7 @@ void SubscriptionPlan::find_covers() {
     if (!subscriptions_[i].topic.shared()) tree.add(subscriptions_[i].topic.pattern(), i);
   for (Covers* covers : {&all_, &alike_}) {
     covers->by.resize(subscriptions_.size());
-    for (const SubscriptionConfig& s : subscriptions_) covers->qos.push_back(s.qos);
+    covers->requests = subscriptions_;
   }
   std::vector<std::uint32_t> found;
   for (std::uint32_t narrow = 0; narrow < subscriptions_.size(); ++narrow) {
@@ -81,11 +93,12 @@ void SubscriptionPlan::find_covers() {
     tree.find(s.topic.pattern(), found);
     const auto cover = [&](Covers& covers, std::uint32_t wide) {
       covers.by[narrow].push_back(wide);
-      covers.qos[wide] = std::max(covers.qos[wide], s.qos);
+      add_to(covers.requests[wide], s);
     };
     for (const std::uint32_t wide : found) {
       if (wide == narrow) continue;
       cover(all_, wide);
+      mixes_options_ = mixes_options_ || !same_options(subscriptions_[wide], s);
       if (may_stand_for(subscriptions_[wide], s)) cover(alike_, wide);
     }
   }

@@ -45,13 +45,18 @@ class SubscriptionPlan {
   // the options differ copies are told apart.  Fewer copies are cheaper, and mosquitto 2.0.11 keeps
   // but one of them when it is restarted while its subscriber is away.
   std::vector<std::uint32_t> carriers(const std::vector<bool>& refused, bool identifiers) const;
-  // The QoS to subscribe with: the highest of a subscription and all that it may carry.
-  int qos(std::uint32_t place, bool identifiers) const { return covers(identifiers).qos[place]; }
+  // What to subscribe with: the highest QoS of a subscription and all that it may carry and, where
+  // these differ, the options that keep nothing away from any of them.
+  const SubscriptionConfig& request(std::uint32_t place, bool identifiers) const {
+    return covers(identifiers).requests[place];
+  }
+  // Whether options differ where one covers another.
+  bool mixes_options() const { return mixes_options_; }
 
  private:
   struct Covers {
     std::vector<std::vector<std::uint32_t>> by;  // by place, the places of those that cover it
-    std::vector<int> qos;                        // by place
+    std::vector<SubscriptionConfig> requests;    // by place
   };
 
   void find_covers();
@@ -61,8 +66,9 @@ class SubscriptionPlan {
   std::vector<SubscriptionConfig> subscriptions_;
   std::vector<std::vector<std::uint32_t>> lane_filters_;
   Covers all_;
-  Covers alike_;                            // by those that ask for the same
-  std::vector<std::uint32_t> identifiers_;  // by place
+  Covers alike_;  // by those that ask for the same
+  bool mixes_options_ = false;
+  std::vector<std::uint32_t> identifiers_;                          // by place
   std::unordered_map<std::uint32_t, std::uint32_t> by_identifier_;  // places
   std::unordered_map<std::string, std::uint32_t> by_filter_;
 };

@@ -201,6 +201,10 @@ bool Worker::expire_pending(LockedState& state) {
 // What waits in the spool, when there is room for it here.  False when there was nothing to do.
 bool Worker::read_more(LockedState& state) {
   if (!shared_.spool || read_again_ > Clock::now()) return false;
+  if (shared_.spool->is_behind()) {
+    read_again_ = Clock::now() + kReadAgain;
+    return false;
+  }
   if (const auto parked = state->queue.wanted_parked()) {
     bring_parked(state, parked->first, parked->second);
     return true;
@@ -222,6 +226,7 @@ bool Worker::read_spool(LockedState& state, Read read) {
     read();
     read_failed_ = false;
   } catch (const std::exception& error) {
+    shared_.spool->end_if_damaged(error);
     done = false;
     read_again_ = Clock::now() + kReadAgain;
     if (!std::exchange(read_failed_, true))
@@ -476,9 +481,11 @@ void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& sett
       ++dead_;
       shared_.attention();
       ++(result == FASTMQTT_REJECT ? reject_ : retry_);
-      if (shared_.spool)
+      if (delivery.stored || (shared_.spool && shared_.spool->takes_letter(*delivery.message)))
         changes.emplace_back(
             Dead{delivery.message, shared_.key, delivery.attempt, settled.reason, delivery.stored});
+      else
+        outcome.lost_letters += 1;
       break;
   }
   outcome.reports.push_back({std::move(delivery), result, settled});
@@ -488,7 +495,18 @@ void Worker::finish(Outcome outcome) {
   if (!outcome.changes.list.empty() && shared_.spool)
     shared_.spool->write(std::move(outcome.changes));
   log(outcome.reports);
+  if (outcome.lost_letters > 0) log_lost_letters(outcome.lost_letters);
   log_suspension(outcome);
+}
+
+void Worker::log_lost_letters(std::uint64_t letters) const {
+  if (!shared_.spool) return;
+  log::write(log::Level::warning,
+             fmt::format("{}: {} messages that were given up are not kept as dead letters, as the "
+                         "spool has no room for what was not in it: those of QoS 0, or "
+                         "acknowledged before they were stored",
+                         config_.name, letters),
+             {{"MQTT_HANDLER", config_.name}});
 }
 
 void Worker::log_suspension(const Outcome& outcome) const {

@@ -121,6 +121,7 @@ class Worker : private HandlerRequests {
   struct Outcome {
     Changes changes;
     std::vector<Report> reports;
+    std::uint64_t lost_letters = 0;
     bool was_suspended = false;
     bool is_suspended = false;
   };
@@ -149,6 +150,7 @@ class Worker : private HandlerRequests {
   void settle_one(LockedState& state, std::size_t i, Outcome& outcome);
   void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Outcome& outcome);
   void finish(Outcome outcome);
+  void log_lost_letters(std::uint64_t letters) const;
   void log_suspension(const Outcome& outcome) const;
   void log(const std::vector<Report>& reports) const;
 
@@ -159,6 +161,7 @@ class Worker : private HandlerRequests {
   std::vector<const SubscriptionConfig*> marking_;  // those with a subscription identifier
   std::condition_variable changed_;
   Guarded<State> state_;
+  std::atomic<std::thread::id> in_turn_{};  // the thread that is in a call with messages
   std::unique_ptr<HandlerInstance> instance_;
   // What the handler is shown of a batch.
   struct Views {
@@ -174,7 +177,6 @@ class Worker : private HandlerRequests {
   // What the handler has published in the call at hand, or since the last answers were settled; the
   // worker's own.
   std::vector<MessagePtr> published_;
-  std::atomic<std::thread::id> in_turn_{};  // the thread that is in a call with messages
   // Of what is in the spool; the worker's own, made when they are needed.
   std::unique_ptr<Backlog> backlog_;
   std::unique_ptr<Parked> parked_;

@@ -34,6 +34,14 @@ std::optional<std::string> handler_of(const Json& wanted) {
   return wanted.at("handler").get<std::string>();
 }
 
+// Of a name that nobody has ever had nothing is there, and perhaps another one was meant.
+void check_known(Spool& spool, const std::optional<std::string>& handler) {
+  if (handler && !spool.knows(*handler))
+    throw Refusal(kNotFound, fmt::format("{}: there is no handler of that name: see 'fastmqttctl "
+                                         "status'",
+                                         handler->empty() ? "''" : *handler));
+}
+
 }  // namespace
 
 Json Control::status() const {
@@ -77,6 +85,7 @@ Json Control::lane_status(const Lane& lane) const {
 
 Json Control::dead_letters(std::int64_t after, std::size_t limit,
                            const std::optional<std::string>& handler) const {
+  check_known(spool_, handler);
   Json list = Json::array();
   for (const DeadLetter& letter : spool_.dead_letters(after, std::min(limit, kPage), handler))
     list.push_back(to_json(letter));
@@ -115,10 +124,12 @@ Json Control::each_of(const Json& ids, Act act) {
 // Those that come while it goes on are left for another time, among them what was replayed and is
 // given up again.
 Json Control::page(const Json& wanted, Act act) {
+  const auto handler = handler_of(wanted);
+  check_known(spool_, handler);
   std::int64_t after = wanted.value("after", std::int64_t{0});
   const std::int64_t until = wanted.contains("until") ? wanted.at("until").get<std::int64_t>()
                                                       : spool_.newest_dead_letter();
-  const auto letters = spool_.dead_letters(after, kPage, handler_of(wanted));
+  const auto letters = spool_.dead_letters(after, kPage, handler);
   bool end = letters.size() < kPage;
   std::size_t done = 0;
   for (const DeadLetter& letter : letters) {
@@ -138,6 +149,7 @@ Json Control::forget(const Json& wanted) {
                     fmt::format("{}: this handler is configured, and its messages are to be "
                                 "handled: take it out of the configuration and restart first",
                                 *handler));
+  check_known(spool_, handler);
   const std::uint64_t forgotten = spool_.forget(*handler, kForgetAtOnce);
   return {{"forgotten", forgotten}, {"end", forgotten < kForgetAtOnce}};
 }

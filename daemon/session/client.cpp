@@ -319,20 +319,19 @@ std::optional<std::vector<std::vector<int>>> Client::subscribe(
 }
 
 mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const SubscriptionPlan& plan) {
-  const auto qos = [&](std::uint32_t place) {
-    return plan.qos(place, broker_.subscription_identifiers);
+  const auto asked = [&](std::uint32_t place) -> const SubscriptionConfig& {
+    return plan.request(place, broker_.subscription_identifiers);
   };
   if (!mqtt5()) {
     const auto filters = std::make_shared<mqtt::string_collection>();
     mqtt::iasync_client::qos_collection qos_of_filters;
     for (const std::uint32_t place : request.places) {
-      filters->push_back(plan.subscriptions()[place].topic.text());
-      qos_of_filters.push_back(qos(place));
+      filters->push_back(asked(place).topic.text());
+      qos_of_filters.push_back(asked(place).qos);
     }
     return paho_.subscribe(filters, qos_of_filters, &request, answers_);
   }
-  const std::uint32_t place = request.places.front();
-  const SubscriptionConfig& s = plan.subscriptions()[place];
+  const SubscriptionConfig& s = asked(request.places.front());
   const mqtt::subscribe_options options(
       s.no_local, s.retain_as_published,
       static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
@@ -340,7 +339,7 @@ mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const Subscrip
   if (request.identifier != 0)
     properties.add(
         {mqtt::property::SUBSCRIPTION_IDENTIFIER, static_cast<std::int32_t>(request.identifier)});
-  return paho_.subscribe(s.topic.text(), qos(place), &request, answers_, options, properties);
+  return paho_.subscribe(s.topic.text(), s.qos, &request, answers_, options, properties);
 }
 
 std::optional<std::vector<int>> Client::unsubscribe(const std::vector<std::string>& filters,

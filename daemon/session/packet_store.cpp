@@ -41,7 +41,7 @@ std::string bare_publish(const std::string& key) {
 
 void PacketStore::at(const std::string& session) {
   if (session == session_) return;
-  erase_if([](const std::string& key) { return sent(key); });
+  erase_if([](const std::string& key, const std::string&) { return sent(key); });
   session_ = session;
   auto state = state_.lock();
   *state = {};
@@ -75,7 +75,7 @@ void PacketStore::erase_if(Which which) {
   {
     auto state = state_.lock();
     std::erase_if(state->records, [&](const auto& record) {
-      if (!which(record.first)) return false;
+      if (!which(record.first, record.second.packet)) return false;
       if (record.second.stored) stored.push_back(record.first);
       return true;
     });
@@ -84,17 +84,19 @@ void PacketStore::erase_if(Which which) {
 }
 
 void PacketStore::forget_sent(bool mqtt5, int id) {
-  erase_if([&](const std::string& key) {
+  erase_if([&](const std::string& key, const std::string&) {
     return sent(key) && of_mqtt5(key) == mqtt5 && packet_id(key) == id;
   });
 }
 
-void PacketStore::forget_sent(bool mqtt5) {
-  erase_if([&](const std::string& key) { return sent(key) && of_mqtt5(key) == mqtt5; });
+void PacketStore::forget_sent_qos1(bool mqtt5) {
+  erase_if([&](const std::string& key, const std::string& packet) {
+    return sent_publish(key) && of_mqtt5(key) == mqtt5 && !has(packet, kQos2);
+  });
 }
 
 void PacketStore::keep_only(bool mqtt5) {
-  erase_if([&](const std::string& key) { return of_mqtt5(key) != mqtt5; });
+  erase_if([&](const std::string& key, const std::string&) { return of_mqtt5(key) != mqtt5; });
 }
 
 bool PacketStore::has_sent(int id) const {
@@ -116,7 +118,7 @@ void PacketStore::settle(bool taken, bool stored) {
 }
 
 void PacketStore::clear() {
-  erase_if([](const std::string&) { return true; });
+  erase_if([](const std::string&, const std::string&) { return true; });
 }
 
 mqtt::string_collection PacketStore::keys() const {
@@ -172,25 +174,35 @@ bool PacketStore::store(const std::string& key, const std::string& packet) {
 // Of a PUBREL nothing is written: its PUBLISH goes right before or after it, and takes both along,
 // so that never one of them is there without the other.
 void PacketStore::remove(const std::string& key) {
-  bool stored = false;
+  Record record;
   {
     auto state = state_.lock();
-    if (const auto record = state->records.extract(key); !record.empty())
-      stored = record.mapped().stored;
+    if (auto known = state->records.extract(key); !known.empty())
+      record = std::move(known.mapped());
     else if (state->undecided.first != key)
       return;
     if (state->undecided.first == key) state->undecided = {};
   }
-  if (!sent_publish(key)) {
-    if (stored && !sent(key)) spool_->forget_packet(session_, key);
-    return;
-  }
+  if (received(key)) return remove_received(key, std::move(record));
+  if (!sent_publish(key)) return;
   const int id = packet_id(key);
-  if (stored) {
+  if (record.stored) {
     const std::string pubrel = (of_mqtt5(key) ? "sc5-" : "sc-") + std::to_string(id);
-    spool_->forget_packets(session_, std::array{key, pubrel}, number_of_(id));
+    const std::optional<std::uint64_t> published = number_of_(id);
+    // Later, then; but not the record of another message that goes by this identifier.
+    if (!spool_->forget_packets(session_, std::array{key, pubrel}, published))
+      spool_->write({{ExchangeOver{session_, key, record.packet, pubrel, published}}, true, {}});
   }
   sent_gone_(id);
+}
+
+// The exchange must not end before its record is gone: the next message that goes by this
+// identifier would be taken for this one.  The broker asks for its end again.
+void PacketStore::remove_received(const std::string& key, Record record) {
+  if (!record.stored || spool_->forget_packet(session_, key)) return;
+  state_.lock()->records[key] = std::move(record);
+  not_written_("the end of a QoS 2 exchange");
+  receiver_.refuse();
 }
 
 std::string PacketStore::get(const std::string& key) const {

@@ -53,11 +53,18 @@ class PacketStore : public mqtt::iclient_persistence {
   // not known, or when the message is to be sent again.
   using NumberOf = std::function<std::optional<std::uint64_t>(int packet_id)>;
 
+  // What could not be written, before a refusal for that reason.
+  using NotWritten = std::function<void(const std::string& what)>;
+
   // Without a spool everything is in memory.
   explicit PacketStore(
       Spool* spool = nullptr, SentGone sent_gone = [](int) {},
-      NumberOf number_of = [](int) { return std::nullopt; })
-      : spool_(spool), sent_gone_(std::move(sent_gone)), number_of_(std::move(number_of)) {}
+      NumberOf number_of = [](int) { return std::nullopt; },
+      NotWritten not_written = [](const std::string&) {})
+      : spool_(spool),
+        sent_gone_(std::move(sent_gone)),
+        number_of_(std::move(number_of)),
+        not_written_(std::move(not_written)) {}
 
   // From now on it is about that session: what the spool has of it.  Sent packets of the one before
   // are forgotten: they go another way.  There is no client at this moment, as for the next ones.
@@ -68,7 +75,8 @@ class PacketStore : public mqtt::iclient_persistence {
   // The sent PUBLISH packets of QoS 2, by packet identifier.
   std::map<int, std::string> sent_qos2(bool mqtt5) const;
   void forget_sent(bool mqtt5, int packet_id);
-  void forget_sent(bool mqtt5);
+  // Those of QoS 1: the others wait for keep_only(), in case it comes to nothing.
+  void forget_sent_qos1(bool mqtt5);
   // The broker speaks this version: what is of the other one is over.
   void keep_only(bool mqtt5);
 
@@ -102,6 +110,7 @@ class PacketStore : public mqtt::iclient_persistence {
   };
 
   void put_received(const std::string& key, std::string packet);
+  void remove_received(const std::string& key, Record record);
   bool store(const std::string& key, const std::string& packet);
   template <class Which>
   void erase_if(Which which);
@@ -109,9 +118,10 @@ class PacketStore : public mqtt::iclient_persistence {
   Spool* const spool_;
   const SentGone sent_gone_;  // called without the lock
   const NumberOf number_of_;  // likewise
-  Receiver receiver_;         // likewise
-  std::string session_;       // changes while there is no client
-  bool mqtt5_ = true;         // likewise
+  const NotWritten not_written_;
+  Receiver receiver_;    // likewise
+  std::string session_;  // changes while there is no client
+  bool mqtt5_ = true;    // likewise
   mutable Guarded<State> state_;
 };
 

@@ -56,7 +56,8 @@ class Session::Owner {
         publisher_(dispatcher.outbox(), [this] { more_to_send(); }),
         store_(
             &spool, [this](int packet_id) { publisher_.record_gone(packet_id); },
-            [this](int packet_id) { return publisher_.number_of(packet_id); }) {
+            [this](int packet_id) { return publisher_.number_of(packet_id); },
+            [this](const std::string& what) { dispatcher_.refuse(what + " cannot be noted"); }) {
     dispatcher_.outbox().on_more([this] { more_to_send(); });
     state_.lock()->shown.broker = name_of(config.host.front());
   }
@@ -373,13 +374,21 @@ class Session::Owner {
                                broker_),
                    {{"MESSAGE_ID", event::kSessionLost}, {"MQTT_BROKER", broker_}});
       kept_.forget();
+      subscriber_.expect();
     }
     if (connected.session_expiry && !std::exchange(expiry_logged_, true))
       log::warning(
           "{} keeps the session for {} after a lost connection only, whatever "
           "mqtt.session_expiry_interval says",
           broker_, format_duration(*connected.session_expiry));
-    if (client_->version() != MqttVersion::v5) warn_of_mqtt5_keys();
+    if (client_->version() != MqttVersion::v5)
+      warn_of_mqtt5_keys();
+    else if (!client_->broker().subscription_identifiers &&
+             dispatcher_.routing().plan().mixes_options() && !std::exchange(keys_logged_, true))
+      log::warning(
+          "{} has no subscription identifiers: where a filter covers another one, no_local, "
+          "retain_as_published and retain_handling_options hold only as far as both ask for them",
+          broker_);
   }
 
   // Those that are configured and cannot be had.
@@ -493,7 +502,7 @@ class Session::Owner {
     end_client();
     if (version_.next() != made_for_) {
       publisher_.disinherit();
-      store_.forget_sent(made_for_ == MqttVersion::v5);  // the next client cannot read it
+      store_.forget_sent_qos1(made_for_ == MqttVersion::v5);  // the next client cannot read it
       subscribed_at_.clear();
       made_for_ = version_.next();
     }

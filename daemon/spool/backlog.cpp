@@ -1,8 +1,10 @@
 #include "daemon/spool/backlog.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 
+#include "daemon/base/log.hpp"
 #include "daemon/spool/stored_message.hpp"
 
 namespace fastmqttd {
@@ -42,7 +44,9 @@ Backlog::Page Backlog::read(std::uint64_t after, const Limits& limits, const Wan
     while (page_.step()) {
       page.last = page_.id(0);
       if (!wanted(page_.bytes(8))) continue;
-      page.messages.push_back(waiting(page_));
+      std::optional<Waiting> found = waiting(page_);
+      if (!found) continue;
+      page.messages.push_back(std::move(*found));
       bytes += page.messages.back().message->memory_bytes();
       if (page.messages.size() < limits.messages && bytes < limits.bytes) continue;
       page.end = false;
@@ -63,7 +67,7 @@ std::optional<Backlog::Waiting> Backlog::one(std::uint64_t id) {
   one_.bind(1, handler_).bind(2, id);
   if (!one_.step()) return std::nullopt;
   try {
-    Waiting found = waiting(one_);
+    std::optional<Waiting> found = waiting(one_);
     one_.reset();
     return found;
   } catch (...) {
@@ -72,11 +76,17 @@ std::optional<Backlog::Waiting> Backlog::one(std::uint64_t id) {
   }
 }
 
-Backlog::Waiting Backlog::waiting(const sqlite::Statement& row) const {
+// One that cannot be understood holds up no other.
+std::optional<Backlog::Waiting> Backlog::waiting(const sqlite::Statement& row) const {
   const std::uint64_t id = row.id(0);
-  return {stored_message(row, 5, id, row.number(1) != 0 || id < run_began_),
-          static_cast<std::uint32_t>(row.number(2)), static_cast<std::uint32_t>(row.number(3)),
-          row.number(4)};
+  try {
+    return Waiting{stored_message(row, 5, id, row.number(1) != 0 || id < run_began_),
+                   static_cast<std::uint32_t>(row.number(2)),
+                   static_cast<std::uint32_t>(row.number(3)), row.number(4)};
+  } catch (const std::runtime_error& error) {
+    log::error("the message {} in the spool cannot be read, and stays there: {}", id, error.what());
+    return std::nullopt;
+  }
 }
 
 }  // namespace fastmqttd

@@ -49,7 +49,7 @@ class Backlog {
   std::optional<Waiting> one(std::uint64_t id);
 
  private:
-  Waiting waiting(const sqlite::Statement& row) const;
+  std::optional<Waiting> waiting(const sqlite::Statement& row) const;
 
   const HandlerKey handler_;
   const std::uint64_t run_began_;

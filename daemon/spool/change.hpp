@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -51,7 +52,17 @@ struct Published {
   std::uint64_t number = 0;
 };
 
-using Change = std::variant<Done, RetryAt, Dead, Publish, Published>;
+// The exchange of a published message of QoS 2 is over: of Paho's records its PUBLISH, if it is
+// still this one, goes with its PUBREL, and with them the message.
+struct ExchangeOver {
+  std::string session;
+  std::string publish_key;
+  std::string publish;
+  std::string pubrel_key;
+  std::optional<std::uint64_t> published;  // its number, if it is known
+};
+
+using Change = std::variant<Done, RetryAt, Dead, Publish, Published, ExchangeOver>;
 
 // Written in order.
 struct Changes {

@@ -144,6 +144,14 @@ bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
   return true;
 }
 
+bool Spool::takes_letter(const Message& message) {
+  const std::size_t bytes = stored_bytes(message, nullptr);
+  if (is_behind() || (room_.is_stale() && !measure_now()) || !room_.why_not(bytes).empty())
+    return false;
+  room_.appended(bytes);
+  return true;
+}
+
 bool Spool::measure_now() {
   try {
     measure(*store_->lock());
@@ -182,9 +190,9 @@ void Spool::measure(Store& store) {
                   .disk = disk_free(directory_)});
 }
 
-// A database that is damaged ends the process: it would neither store nor settle anything any more.
-void Spool::end_if_damaged(const sqlite::Error& error) const {
-  const int code = primary_code(error);
+void Spool::end_if_damaged(const std::exception& error) const {
+  const auto* const of_sqlite = dynamic_cast<const sqlite::Error*>(&error);
+  const int code = of_sqlite ? primary_code(*of_sqlite) : SQLITE_OK;
   if (code != SQLITE_CORRUPT && code != SQLITE_NOTADB) return;
   log::error("{}: {}: {}", file_.string(), error.what(), kMoveAway);
   std::_Exit(static_cast<int>(ExitStatus::spool));
@@ -394,6 +402,12 @@ std::map<std::string, std::uint64_t> Spool::waiting_for_others(
         messages > 0 && std::ranges::find(names_here, name) == names_here.end())
       others[name] = messages;
   return others;
+}
+
+bool Spool::knows(const std::string& name) {
+  const auto counts = counts_.lock();
+  return std::ranges::any_of(counts->names,
+                             [&](const auto& handler) { return handler.second == name; });
 }
 
 std::uint64_t Spool::forget(const std::string& name, std::uint64_t limit) {

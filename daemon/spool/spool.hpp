@@ -67,6 +67,10 @@ class Spool {
   // Whether it is worth receiving again after that: below four fifths of what it may hold.
   bool has_room();
 
+  // Whether a dead letter may be added that takes more room: of a message that was not stored.
+  bool takes_letter(const Message& message);
+  // More waits to be written than is good: no more should be handled until some of it is.
+  bool is_behind() { return state_.lock()->queue.size() > kMostUnwritten; }
   // Soon, in order.
   void write(Changes changes);
   // The same, and returns when it is on disk; false when a try to write it has failed: then it
@@ -75,10 +79,16 @@ class Spool {
   // Returns when all of it is written, after `limit` at the latest.
   void flush(Duration limit);
 
+  // Ends the process with status 74 when the database is damaged: it would neither store nor settle
+  // anything any more.
+  void end_if_damaged(const std::exception& error) const;
+
   // What waits for a handler.
   std::unique_ptr<Backlog> backlog(HandlerKey handler) const;
   // For the worker at that place of the handler's.
   std::unique_ptr<Parked> parked(HandlerKey handler, int place) const;
+  // Whether there has ever been a handler of that name.
+  bool knows(const std::string& name);
   std::uint64_t waiting(HandlerKey handler);
   std::uint64_t dead(HandlerKey handler);
   // Messages of handlers of other names than these, by name.
@@ -111,6 +121,8 @@ class Spool {
   bool drop_dead_letter(std::int64_t id);
 
  private:
+  static constexpr std::size_t kMostUnwritten = 16'384;
+
   struct Queued {
     Changes changes;
     std::uint64_t number = 0;
@@ -138,7 +150,6 @@ class Spool {
   bool write_batch(std::span<Queued* const> batch, Progress& progress);
   Progress write_some(Store& store, std::span<Queued* const> batch, Counts& settled);
   void count(const Change& change, bool was_waiting, Counts& settled) const;
-  void end_if_damaged(const sqlite::Error& error) const;
   void log_failure(const char* what, const sqlite::Error& error, const char* more = "") const;
   void pause();
   bool checkpoint_due() const;

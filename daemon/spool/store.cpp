@@ -186,6 +186,14 @@ bool Store::apply(const Published& change) {
   return false;
 }
 
+bool Store::apply(const ExchangeOver& change) {
+  sqlite::Statement remove(database_,
+                           "DELETE FROM packets WHERE session=?1 AND key=?2 AND packet=?3");
+  remove.bind(1, change.session).bind(2, change.publish_key).bind(3, change.publish).step();
+  if (::sqlite3_changes(database_.handle()) > 0) forget_packet(change.session, change.pubrel_key);
+  return change.published && apply(Published{*change.published});
+}
+
 void Store::keep_packet(const PacketRecord& record) {
   add_packet_.bind(1, record.session).bind(2, record.key).bind(3, record.packet).step();
   fault_point("packet.written");
@@ -204,11 +212,12 @@ std::optional<HandlerKey> Store::replay(std::int64_t dead_letter, std::uint64_t 
   find.reset();
   transact([&] {
     sqlite::Statement(database_,
-                      "INSERT INTO messages SELECT ?1, ?2, received_ns, qos, retain, 1, topic, "
-                      "properties, payload FROM dead_letters WHERE id=?3")
+                      "INSERT INTO messages SELECT ?1, ?2, ?3, qos, retain, 1, topic, "
+                      "properties, payload FROM dead_letters WHERE id=?4")
         .bind(1, message_id)
         .bind(2, recipients(std::array{handler}))
-        .bind(3, dead_letter)
+        .bind(3, realtime_ns())  // it arrives now: else it would be too old at once
+        .bind(4, dead_letter)
         .step();
     drop_dead_letter(dead_letter);
   });

@@ -70,6 +70,7 @@ class Store {
   bool apply(const Dead& change);
   bool apply(const Publish& change);
   bool apply(const Published& change);
+  bool apply(const ExchangeOver& change);
   template <class Write>
   void transact(Write write);
   std::int64_t recipients(std::span<const HandlerKey> handlers);

@@ -49,11 +49,11 @@ TEST_P(DiskFull, KillsInBetweenLoseNothing) {
   Traffic traffic(broker_, kStreams, {.version = version(), .size = 8000, .pace = 0ms});
   await_held("all");
   ASSERT_TRUE(eventually([&] { return takes_nothing(); })) << daemon_.notify().text();
-  traffic.stop();
   // It starts from what is there, full as it is.
   daemon_.kill();
   daemon_.start_ready();
   ASSERT_TRUE(eventually([&] { return takes_nothing(); })) << daemon_.notify().text();
+  traffic.stop();
   release("all");
   expect_all_handled(traffic);
 }

@@ -557,6 +557,55 @@ TEST_F(LaneQueueTest, DropsTheNewestOfQos0WhenToldTo) {
   EXPECT_EQ(take(), "1#1");
 }
 
+// What is in memory only waits for what is in the spool: it must not keep that from coming.
+TEST_F(LaneQueueTest, WhatIsBehindTheSpoolDoesNotKeepItFromBeingRead) {
+  limits_.messages = 3;
+  for (const WhenFull when : {WhenFull::drop_oldest, WhenFull::drop_newest}) {
+    limits_.when_full = when;
+    queue_.reset();
+    spool_.clear();
+    for (const char* payload : {"1", "2", "3"}) push("a", payload);
+    offer("a", "4");
+    ASSERT_EQ(take(), "1#1 2#1 3#1");
+    for (std::size_t i = 0; i < 3; ++i) {
+      settle(i, FASTMQTT_OK);
+      offer("a", "x" + std::to_string(i), 0);  // takes the place at once
+    }
+    EXPECT_GE(read_back(), 1);
+    EXPECT_EQ(take(), "4#1 x0#1 x1#1 x2#1");
+    for (std::size_t i = 0; i < 4; ++i) settle(i, FASTMQTT_OK);
+    EXPECT_EQ(queue().messages(), 0u);
+  }
+}
+
+TEST_F(LaneQueueTest, ParkedMessagesOfManyTopicsComeBackWithinTheLimit) {
+  constexpr std::size_t kTopics = 20;
+  limits_.messages = 40;
+  retry_.attempts.reset();
+  for (std::size_t t = 0; t < kTopics; ++t) push("t/" + std::to_string(t), "first");
+  take();
+  for (std::size_t t = 0; t < kTopics; ++t) settle(t, FASTMQTT_PENDING);
+  std::vector<std::uint64_t> pending;
+  for (const Delivery& d : batch_) pending.push_back(d.id);
+  for (int i = 0; i < 30; ++i)
+    for (std::size_t t = 0; t < kTopics; ++t) offer("t/" + std::to_string(t), std::to_string(i));
+  for (int i = 0; i < 100; ++i) {
+    read_back();
+    take();
+  }
+  for (const std::uint64_t id : pending) queue().complete(id, FASTMQTT_OK, now_);
+  std::size_t most = 0, handled = 0;
+  for (int i = 0; i < 1000 && handled < 30 * kTopics; ++i) {
+    read_back();
+    most = std::max(most, queue().messages());
+    take();
+    for (std::size_t k = 0; k < batch_.size(); ++k) settle(k, FASTMQTT_OK);
+    handled += batch_.size();
+  }
+  EXPECT_EQ(handled, 30 * kTopics);
+  EXPECT_LE(most, limits_.messages + kTopics) << "one of each topic can always come";
+}
+
 TEST_F(LaneQueueTest, HurryingTriesWhatIsHeldAtOnce) {
   push("a", "1");
   push("a", "2");

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "tests/unit/support/in_process_handler.hpp"
 #include "tests/unit/support/recorded_log.hpp"
@@ -10,6 +13,7 @@ namespace fastmqttd {
 namespace {
 
 using ::testing::HasSubstr;
+namespace fs = std::filesystem;
 using testing::make_message;
 
 class OutboxTest : public ::testing::Test {
@@ -112,6 +116,33 @@ TEST_F(OutboxTest, ClosedTakesNothing) {
   outbox_.close();
   EXPECT_FALSE(publish(a_, "2"));
   EXPECT_EQ(outbox_.waiting(), 1u);
+}
+
+// A handler may publish when it is made, before it is known what an earlier run has left.
+TEST(StoredOutbox, WhatWasLeftGoesBeforeWhatIsPublishedMeanwhile) {
+  const fs::path directory =
+      fs::path(::testing::TempDir()) / ("outbox-" + std::to_string(::getpid()));
+  const auto message = [](const char* payload) {
+    return std::make_shared<Message>(Message::Parts{.topic = "t", .payload = payload, .qos = 1});
+  };
+  {
+    Spool spool(directory, {});
+    Outbox outbox(&spool);
+    const auto sender = outbox.make_sender("a", "plugin", {});
+    for (const char* payload : {"1", "2"}) ASSERT_TRUE(outbox.publish(sender, message(payload)));
+  }
+  {
+    Spool spool(directory, {});
+    Outbox outbox(&spool);
+    const auto sender = outbox.make_sender("a", "plugin", {});
+    ASSERT_TRUE(outbox.publish(sender, message("3")));
+    EXPECT_EQ(outbox.restore({sender}), 2u);
+    for (const char* payload : {"1", "2", "3"})
+      EXPECT_EQ(outbox.take()->message->payload(), payload);
+    EXPECT_FALSE(outbox.take());
+    EXPECT_EQ(spool.unpublished().size(), 3u);
+  }
+  fs::remove_all(directory);
 }
 
 }  // namespace

@@ -126,7 +126,7 @@ Texts carried(const SubscriptionPlan& plan, bool identifiers, const Texts& refus
   for (std::uint32_t place = 0; place < carriers.size(); ++place)
     texts.push_back(subscriptions[place].topic.text() + ": " +
                     subscriptions[carriers[place]].topic.text() + " " +
-                    std::to_string(plan.qos(carriers[place], identifiers)));
+                    std::to_string(plan.request(carriers[place], identifiers).qos));
   std::ranges::sort(texts);
   return texts;
 }
@@ -169,6 +169,20 @@ TEST(SubscriptionPlan, WithIdentifiersOtherOptionsAreSubscribedForThemselves) {
   EXPECT_EQ(carried(with([](auto& s) { s.retain_as_published = true; }), true), both);
   EXPECT_EQ(carried(with([](auto& s) { s.retain_handling_options = 2; }), true), both);
   EXPECT_EQ(carried(with([](auto&) {}), true), (Texts{"a/#: a/# 1", "a/b: a/# 1"}));
+  // Without identifiers one brings what both want.
+  const SubscriptionPlan deaf = with([](auto& s) { s.no_local = s.retain_as_published = true; });
+  EXPECT_TRUE(deaf.mixes_options());
+  EXPECT_FALSE(with([](auto&) {}).mixes_options());
+  SubscriptionConfig quiet = filter("c/#");
+  quiet.no_local = quiet.retain_as_published = true;
+  quiet.retain_handling_options = 2;
+  const SubscriptionPlan mixed({{quiet, filter("c/d", 2)}});
+  const std::uint32_t place = mixed.place("c/#").value();
+  const SubscriptionConfig& request = mixed.request(place, /*identifiers=*/false);
+  EXPECT_EQ(request.qos, 2);
+  EXPECT_FALSE(request.no_local || request.retain_as_published);
+  EXPECT_EQ(request.retain_handling_options, 0);
+  EXPECT_TRUE(mixed.request(place, /*identifiers=*/true).no_local);
   // Retained messages for new subscriptions only: a new handler is to have them.
   SubscriptionConfig wide = filter("a/#"), narrow = filter("a/b");
   wide.retain_handling_options = narrow.retain_handling_options = 1;

@@ -6,6 +6,8 @@
 
 #include <filesystem>
 
+#include "daemon/spool/sqlite.hpp"
+
 namespace fastmqttd {
 namespace {
 
@@ -123,6 +125,18 @@ TEST(PacketStore, GivesAClientThePacketsOfItsVersionOnly) {
   EXPECT_THAT(store.sent_qos2(true), IsEmpty());
 }
 
+// The other version is only tried at first: what was sent with this one may go on.
+TEST(PacketStore, KeepsExchangesOfQos2ForTheirVersion) {
+  PacketStore store;
+  store.new_client(true, taking());
+  store.put("s5-1", Parts{mqtt::string_view("\x34")});
+  store.put("sc5-1", Parts{mqtt::string_view("PUBREL")});
+  store.put("s5-2", Parts{mqtt::string_view("\x32")});
+  store.forget_sent_qos1(true);
+  store.new_client(true, taking());
+  EXPECT_THAT(keys(store), ElementsAre("s5-1", "sc5-1"));
+}
+
 class StoredPackets : public ::testing::Test {
  protected:
   ~StoredPackets() override { std::filesystem::remove_all(directory_); }
@@ -161,6 +175,37 @@ TEST_F(StoredPackets, OfQos2OutliveTheProcess) {
   store.at("me@broker");
   EXPECT_THAT(keys(store), ElementsAre("r5-4")) << "what was sent goes another way";
   store.remove("r5-4");
+  EXPECT_TRUE(spool.packets("me@broker").empty());
+}
+
+TEST_F(StoredPackets, AnExchangeDoesNotEndBeforeItsRecordIsGone) {
+  Spool spool(directory_, {});
+  std::string not_written;
+  PacketStore store(
+      &spool, [](int) {}, [](int) { return 7; },
+      [&](const std::string& what) { not_written = what; });
+  store.at("me@broker");
+  int refusals = 0;
+  store.new_client(
+      false, {[](auto, const auto&, bool& stored) { return stored = true; }, [&] { ++refusals; }});
+  ASSERT_TRUE(spool.keep_packet({"me@broker", "r-1", "x"}));
+  store.put("r-1", Parts{mqtt::string_view("\x34")});
+  store.put("s-2", Parts{mqtt::string_view("\x34 sent")});
+  {
+    // Whoever holds the database stands for a disk that takes nothing.
+    sqlite::Database other(directory_ / "spool.db");
+    other.run("BEGIN IMMEDIATE");
+    store.remove("r-1");
+    store.remove("s-2");
+    other.run("ROLLBACK");
+  }
+  EXPECT_EQ(refusals, 1);
+  EXPECT_EQ(not_written, "the end of a QoS 2 exchange");
+  EXPECT_THAT(keys(store), ElementsAre("r-1"));
+  spool.flush(10s);
+  EXPECT_THAT(spool.packets("me@broker"), ElementsAre(::testing::Pair("r-1", "x")))
+      << "the other one has gone by now";
+  store.remove("r-1");
   EXPECT_TRUE(spool.packets("me@broker").empty());
 }
 

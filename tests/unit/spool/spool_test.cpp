@@ -236,8 +236,10 @@ TEST_F(SpoolTest, KeepsDeadLettersUntilTheyAreDropped) {
   EXPECT_EQ(spool->dead_letter(letters[1].id)->message->payload(), "not");
   EXPECT_THAT(spool->dead_letters(letters[0].id, 10), ::testing::SizeIs(1));
   EXPECT_THAT(spool->dead_letters(0, 10, "two"), IsEmpty());
+  const std::int64_t now = realtime_ns();
   EXPECT_EQ(spool->replay(letters[0].id, 50), 1);
   EXPECT_THAT(left(*spool, 1), ElementsAre(50));
+  EXPECT_GE(page(*spool, 1).messages.at(0).message->received_ns(), now) << "not too old at once";
   EXPECT_TRUE(spool->drop_dead_letter(letters[1].id));
   EXPECT_EQ(spool->dead(1), 0u);
 }
@@ -393,15 +395,48 @@ TEST_F(SpoolTest, OfALaterVersionIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("was written by a later version"));
 }
 
-TEST_F(SpoolTest, DoesNotReadDamagedProperties) {
+TEST_F(SpoolTest, WhatCannotBeUnderstoodHoldsUpNoOther) {
   const auto spool = open();
   const auto one = spool->handler("one");
   append(*spool, message(1), {one});
+  append(*spool, message(2), {one});
   {
     sqlite::Database database(file_);
-    database.run("UPDATE messages SET properties=x'ff00'");
+    database.run("UPDATE messages SET properties=x'ff00' WHERE id=1");
   }
-  EXPECT_THROW(page(*spool, one), std::runtime_error);
+  const Backlog::Page rest = page(*spool, one);
+  ASSERT_EQ(rest.messages.size(), 1u);
+  EXPECT_EQ(rest.messages[0].message->id(), 2u);
+  EXPECT_EQ(spool->backlog(one)->one(1), std::nullopt);
+  EXPECT_EQ(count("messages"), 2) << "it stays";
+}
+
+TEST_F(SpoolTest, TakesNoLetterOfWhatWasNotStoredBeyondItsLimit) {
+  SpoolConfig small;
+  small.max_size = 1 << 20;
+  const auto spool = open(small);
+  const auto one = spool->handler("one");
+  const MessagePtr large = message(1, std::string(20'000, 'x'));
+  int letters = 0;
+  for (; letters < 1000 && spool->takes_letter(*large); ++letters)
+    spool->write({{Dead{large, one, 1, "rejected", false}}, false, {}});
+  EXPECT_GT(letters, 20);
+  EXPECT_LT(letters, 60);
+  spool->flush(10s);
+  EXPECT_LE(spool->use().bytes, 1u << 20);
+}
+
+TEST_F(SpoolTest, AnExchangeThatIsOverTakesItsOwnRecordsOnly) {
+  const auto spool = open();
+  const ExchangeOver over{"me@broker", "s5-1", "this one", "sc5-1", 7};
+  ASSERT_TRUE(spool->keep_packet({"me@broker", "s5-1", "another one"}));
+  ASSERT_TRUE(spool->write_now({{Publish{7, spool->handler("one"), message(0)}, over}, true, {}}));
+  EXPECT_TRUE(spool->unpublished().empty());
+  EXPECT_THAT(spool->packets("me@broker"), ElementsAre(Pair("s5-1", "another one")));
+  ASSERT_TRUE(spool->keep_packet({"me@broker", "s5-1", "this one"}));
+  ASSERT_TRUE(spool->keep_packet({"me@broker", "sc5-1", "PUBREL"}));
+  ASSERT_TRUE(spool->write_now({{over}, true, {}}));
+  EXPECT_TRUE(spool->packets("me@broker").empty());
 }
 
 TEST_F(SpoolTest, HasToBeWritable) {
