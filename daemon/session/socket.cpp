@@ -59,6 +59,18 @@ bool was_closed(int fd) {
   return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
+// A socket that is closed with something unread resets the connection, and then the peer may never
+// see what was written before.
+void read_until_closed(int fd, TimePoint deadline) {
+  char unread[4096];
+  for (;;) {
+    const auto left = std::chrono::ceil<Duration>(deadline - Clock::now());
+    pollfd poll{fd, POLLIN, 0};
+    if (left.count() <= 0 || ::poll(&poll, 1, static_cast<int>(left.count())) != 1) return;
+    if (::recv(fd, unread, sizeof unread, MSG_DONTWAIT) <= 0) return;
+  }
+}
+
 }  // namespace
 
 std::string Endpoint::host() const {
@@ -133,7 +145,10 @@ void set_no_delay(const OwnSocket& socket) {
 
 bool shut_down(const OwnSocket& socket) {
   if (socket_at(socket.fd) != socket) return false;
-  return ::shutdown(socket.fd, SHUT_RDWR) == 0 || errno == ENOTCONN;
+  if (::shutdown(socket.fd, SHUT_WR) != 0) return errno == ENOTCONN;
+  read_until_closed(socket.fd, Clock::now() + kLinger);
+  ::shutdown(socket.fd, SHUT_RD);
+  return true;
 }
 
 Linger::Linger(const std::vector<OwnSocket>& sockets) {
@@ -149,13 +164,7 @@ Linger::~Linger() {
   for (const Held& held : held_) {
     if (socket_at(held.socket.fd) == held.socket) continue;  // still in use
     ::shutdown(held.copy.get(), SHUT_WR);
-    char unread[4096];
-    for (;;) {
-      const auto left = std::chrono::duration_cast<Duration>(deadline - Clock::now());
-      pollfd poll{held.copy.get(), POLLIN, 0};
-      if (left.count() <= 0 || ::poll(&poll, 1, static_cast<int>(left.count())) != 1) break;
-      if (::recv(held.copy.get(), unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
-    }
+    read_until_closed(held.copy.get(), deadline);
   }
 }
 

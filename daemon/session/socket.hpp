@@ -46,8 +46,9 @@ std::vector<OwnSocket> sockets_to(const Endpoint& endpoint);
 // TCP_NODELAY: small packets leave at once.  Nagle's algorithm would hold an acknowledgement back
 // for the broker's delayed ACK, some 40 ms.
 void set_no_delay(const OwnSocket& socket);
-// Both directions.  True when nothing written to it from now on can leave; false when the
-// descriptor is not that socket any more.
+// True when nothing written to it from now on can leave; false when the descriptor is not that
+// socket any more.  What was written before arrives: what comes is read and forgotten until the
+// peer closes too, for a second at most.
 bool shut_down(const OwnSocket& socket);
 
 // Sees to it that what was written to sockets arrives although they are closed in the meantime:

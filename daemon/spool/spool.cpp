@@ -136,7 +136,7 @@ bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
     for (const HandlerKey handler : handlers) ++counts->waiting[handler];
   } catch (const sqlite::Error& error) {
     end_if_damaged(error);
-    if (primary_code(error) == SQLITE_FULL) room_.is_full();
+    look_at_disk(error);
     why = file_.string() + ": " + error.what();
     return false;
   }
@@ -146,9 +146,9 @@ bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
 
 bool Spool::takes_letter(const Message& message) {
   const std::size_t bytes = stored_bytes(message, nullptr);
-  if (is_behind() || (room_.is_stale() && !measure_now()) || !room_.why_not(bytes).empty())
-    return false;
-  room_.appended(bytes);
+  if (is_behind() || (room_.is_stale() && !measure_now())) return false;
+  if (!room_.why_not(unwritten_letters_ + bytes).empty()) return false;
+  unwritten_letters_ += bytes;
   return true;
 }
 
@@ -169,7 +169,9 @@ Spool::Use Spool::use() {
 bool Spool::has_room() {
   if (!measure_now()) return false;
   if (room_.has_drained()) return true;
+  // In case it is the log that takes up the room.
   checkpoint_wanted_ = log_pages_ != moved_pages_;
+  cut_wanted_ = true;
   changed_.notify_one();
   return false;
 }
@@ -179,13 +181,11 @@ void Spool::measure(Store& store) {
   const auto free = static_cast<std::uint64_t>(store.free_pages());
   const auto log = static_cast<std::uint64_t>(log_pages_.load());
   const auto moved = std::min(log, static_cast<std::uint64_t>(moved_pages_.load()));
-  std::filesystem::path log_file = file_;
-  log_file += "-wal";
   room_.measured({.used = (pages - free) * kPageSize,
                   .free = free * kPageSize,
                   // When all of it is moved the next page is the first one again.
                   .log = log == moved ? 0 : log * (kPageSize + kFrameHead),
-                  .log_file = size_of(log_file),
+                  .log_file = size_of(log_file()),
                   .unmoved = (log - moved) * kPageSize,
                   .disk = disk_free(directory_)});
 }
@@ -198,8 +198,17 @@ void Spool::end_if_damaged(const std::exception& error) const {
   std::_Exit(static_cast<int>(ExitStatus::spool));
 }
 
-void Spool::log_failure(const char* what, const sqlite::Error& error, const char* more) const {
+// When it is full: the log may take up room for nothing.
+void Spool::look_at_disk(const sqlite::Error& error) {
+  if (primary_code(error) != SQLITE_FULL) return;
+  room_.is_full();
+  cut_wanted_ = true;
+  changed_.notify_one();
+}
+
+void Spool::log_failure(const char* what, const sqlite::Error& error, const char* more) {
   end_if_damaged(error);
+  look_at_disk(error);
   log::error("{}: cannot {}: {}{}", file_.string(), what, error.what(), more);
 }
 
@@ -288,7 +297,7 @@ void Spool::pause() {
 
 // Not while an append wants to write.
 bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
-  Counts settled;
+  Settlement settled;
   try {
     auto store = store_->lock_behind();
     progress = write_some(*store, batch, settled);
@@ -304,11 +313,14 @@ bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
   auto counts = counts_.lock();
   for (const auto& [handler, messages] : settled.waiting) counts->waiting[handler] -= messages;
   for (const auto& [handler, letters] : settled.dead) counts->dead[handler] += letters;
+  room_.appended(settled.letters);
+  unwritten_letters_ -= settled.letters;
   return true;
 }
 
 // One transaction, cut short where that is allowed when an append wants to write.
-Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch, Counts& settled) {
+Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch,
+                                  Settlement& settled) {
   fault_point("settle.begin");
   Progress progress;
   std::size_t applied = 0;
@@ -335,12 +347,13 @@ Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch, 
   return progress;
 }
 
-void Spool::count(const Change& change, bool was_waiting, Counts& settled) const {
+void Spool::count(const Change& change, bool was_waiting, Settlement& settled) {
   if (const auto* done = std::get_if<Done>(&change); done && was_waiting)
     ++settled.waiting[done->handler];
   const auto* const dead = std::get_if<Dead>(&change);
   if (!dead) return;
   if (was_waiting) ++settled.waiting[dead->handler];
+  if (!dead->stored) settled.letters += stored_bytes(*dead->message, nullptr);
   ++settled.dead[dead->handler];
 }
 
@@ -349,12 +362,13 @@ bool Spool::checkpoint_due() const {
   const int pages = log_pages_;
   const int tried = tried_at_;
   const int added = pages < tried ? pages : pages - tried;  // fewer: the log has begun again
-  return checkpoint_wanted_ || added >= kCheckpointPages ||
+  return checkpoint_wanted_ || cut_wanted_ || added >= kCheckpointPages ||
          (room_.is_low_on_disk() && added > kFewPages);
 }
 
 // By a connection of its own, beside the appends.
 void Spool::checkpoint() {
+  if (cut_wanted_.exchange(false)) return cut_log();
   checkpoint_once();
   if (log_pages_ < kRestartPages) return;
   // While messages come the log is never done; the last pages go while appends wait.
@@ -364,7 +378,15 @@ void Spool::checkpoint() {
   checkpoint_once();
 }
 
-void Spool::checkpoint_once() {
+// Its file has the size that it once had, until it is cut.
+void Spool::cut_log() {
+  checkpoint_once();
+  if (size_of(log_file()) == 0 || log_pages_ != moved_pages_) return;
+  auto store = store_->lock_behind();
+  checkpoint_once(SQLITE_CHECKPOINT_TRUNCATE);
+}
+
+void Spool::checkpoint_once(int mode) {
   tried_at_ = log_pages_.load();
   checkpoint_wanted_ = false;
   try {
@@ -373,10 +395,10 @@ void Spool::checkpoint_once() {
       mover_->run("SELECT count(*) FROM sqlite_schema");  // before that it knows of no log
     }
     int pages = 0, moved = 0;
-    const int code = ::sqlite3_wal_checkpoint_v2(mover_->handle(), nullptr,
-                                                 SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+    const int code = ::sqlite3_wal_checkpoint_v2(mover_->handle(), nullptr, mode, &pages, &moved);
     if (code != SQLITE_OK) throw sqlite::Error(code, ::sqlite3_errmsg(mover_->handle()));
     moved_pages_ = moved;
+    if (mode == SQLITE_CHECKPOINT_TRUNCATE) log_pages_ = tried_at_ = 0;
   } catch (const sqlite::Error& error) {
     if (primary_code(error) != SQLITE_BUSY) log_failure("move its log into it", error);
   }

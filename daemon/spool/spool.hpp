@@ -140,6 +140,12 @@ class Spool {
     std::map<HandlerKey, std::uint64_t> dead;
     std::map<HandlerKey, std::string> names;
   };
+  // What a transaction has changed of them.
+  struct Settlement {
+    std::map<HandlerKey, std::uint64_t> waiting;  // no more
+    std::map<HandlerKey, std::uint64_t> dead;
+    std::uint64_t letters = 0;  // bytes of dead letters that were not in here before
+  };
   // How far a transaction got.
   struct Progress {
     std::size_t whole = 0;    // so many at the front of the queue
@@ -148,13 +154,16 @@ class Spool {
 
   void run();
   bool write_batch(std::span<Queued* const> batch, Progress& progress);
-  Progress write_some(Store& store, std::span<Queued* const> batch, Counts& settled);
-  void count(const Change& change, bool was_waiting, Counts& settled) const;
-  void log_failure(const char* what, const sqlite::Error& error, const char* more = "") const;
+  Progress write_some(Store& store, std::span<Queued* const> batch, Settlement& settled);
+  static void count(const Change& change, bool was_waiting, Settlement& settled);
+  void look_at_disk(const sqlite::Error& error);
+  void log_failure(const char* what, const sqlite::Error& error, const char* more = "");
   void pause();
   bool checkpoint_due() const;
   void checkpoint();
-  void checkpoint_once();
+  void checkpoint_once(int mode = SQLITE_CHECKPOINT_PASSIVE);
+  void cut_log();
+  std::filesystem::path log_file() const { return file_.string() + "-wal"; }
   void measure(Store& store);
   bool measure_now();
 
@@ -169,8 +178,10 @@ class Spool {
   std::atomic<int> moved_pages_{0};  // of them, into the database
   std::atomic<int> tried_at_{0};     // pages when the latest try began
   std::atomic<bool> checkpoint_wanted_{false};
-  std::unique_ptr<sqlite::Database> mover_;  // the thread's own
-  bool failure_logged_ = false;              // likewise
+  std::atomic<bool> cut_wanted_{false};              // the log, to no length
+  std::atomic<std::uint64_t> unwritten_letters_{0};  // bytes of those that takes_letter() let in
+  std::unique_ptr<sqlite::Database> mover_;          // the thread's own
+  bool failure_logged_ = false;                      // likewise
   Guarded<State> state_;
   std::condition_variable changed_;
   std::condition_variable written_;
