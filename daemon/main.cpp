@@ -82,6 +82,7 @@ Handlers load_handlers(const Config& config, const std::function<void()>& attent
   try {
     handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool, optimistic);
   } catch (const StartError& error) {
+    if (error.status() == ExitStatus::spool) throw;
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }
   if (!problems.empty()) throw StartError(problems);

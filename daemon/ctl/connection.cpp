@@ -48,11 +48,16 @@ void prepare(httplib::ClientImpl& client) {
 }
 
 Json answer(const std::string& socket, const httplib::Result& result) {
-  if (!result && result.error() == httplib::Error::Connection)
+  if (!result && result.error() == httplib::Error::Connection) {
+    const std::string why = why_unreachable(*socket_address(socket));
+    if (why == std::strerror(EACCES))
+      throw Failure{kUnavailable,
+                    {shown(socket) + ": you may not use it: " + why +
+                     ": be root, or a member of the socket's group (fastmqttd)"}};
     throw Failure{kUnavailable,
-                  {shown(socket) + ": cannot reach the daemon: is it running? (" +
-                   why_unreachable(*socket_address(socket)) +
+                  {shown(socket) + ": cannot reach the daemon: is it running? (" + why +
                    "): see 'systemctl status fastmqttd', or name its socket with --socket"}};
+  }
   if (!result)
     throw Failure{kUnavailable,
                   {shown(socket) + ": the daemon does not answer: it has stopped, or it is stuck: "

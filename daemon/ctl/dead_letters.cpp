@@ -19,10 +19,16 @@ using Json = nlohmann::ordered_json;
 constexpr int kNotDone = 1;
 constexpr std::size_t kPage = 200;
 constexpr int kTitle = 13;
-constexpr std::size_t kSeconds = 19;  // of a time, its characters up to those
 
 std::string count(std::uint64_t number, const std::string& what) {
   return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
+// "2026-11-24T17:16:25.123+00:00" without the fraction.
+std::string to_seconds(const std::string& time) {
+  const std::size_t fraction = time.find('.'), zone = time.find_first_of("+-Z", fraction);
+  if (fraction == std::string::npos || zone == std::string::npos) return time;
+  return time.substr(0, fraction) + time.substr(zone);
 }
 
 // ---- list --------------------------------------------------------------------------------------
@@ -119,22 +125,29 @@ int settle_all(const Connection& daemon, const std::string& path, const char* do
                const std::string& handler) {
   Json wanted{{"all", true}};
   if (!handler.empty()) wanted["handler"] = handler;
-  std::uint64_t done = 0;
+  std::uint64_t done = 0, left = 0;
   for (bool end = false; !end;) {
     const Json answer = daemon.post(path, wanted);
     done += answer.at("done").get<std::uint64_t>();
+    left += answer.at("left").get<std::uint64_t>();
     wanted["after"] = answer.at("after");
     wanted["until"] = answer.at("until");
     end = answer.at("end");
   }
   std::printf("%s %s\n", done_word, count(done, "dead letter").c_str());
+  if (left > 0)
+    std::printf("%s left as they are: their handlers are not configured\n",
+                count(left, "dead letter").c_str());
   return 0;
 }
 
 int settle(const Connection& daemon, const std::string& path, const char* done_word,
            const DeadLetters& which) {
   if (which.all) return settle_all(daemon, path, done_word, which.handler);
-  return settle_ids(daemon, path, done_word, which.ids);
+  std::vector<std::int64_t> ids;
+  for (const std::int64_t id : which.ids)
+    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  return settle_ids(daemon, path, done_word, ids);
 }
 
 }  // namespace
@@ -153,9 +166,8 @@ int list_dead_letters(const Connection& daemon, const std::string& handler, bool
   for_each_page(daemon, handler, [&](const Json& page) {
     for (const Json& letter : page)
       table.add({letter.at("id").dump(), text(letter, "handler"),
-                 text(letter, "received").substr(0, kSeconds),
-                 text(letter, "died").substr(0, kSeconds), letter.at("attempts").dump(),
-                 letter.at("payload_bytes").dump(),
+                 to_seconds(text(letter, "received")), to_seconds(text(letter, "died")),
+                 letter.at("attempts").dump(), letter.at("payload_bytes").dump(),
                  shown_short(letter.at("topic").get<std::string>()), text(letter, "reason")});
     table.print();
     none = false;

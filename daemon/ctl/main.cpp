@@ -1,6 +1,9 @@
 // fastmqttctl: the operator's tool.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <charconv>
+#include <cstdio>
+#include <cstring>
 #include <functional>
 #include <iostream>
 #include <string>
@@ -10,6 +13,7 @@
 #include "daemon/ctl/dead_letters.hpp"
 #include "daemon/ctl/failure.hpp"
 #include "daemon/ctl/status.hpp"
+#include "daemon/ctl/terminal.hpp"
 #include "daemon/ctl/try.hpp"
 #include "daemon/message/topic_filter.hpp"
 #include "daemon/operate/control_socket.hpp"
@@ -98,8 +102,8 @@ const CLI::Validator kLetterId(
       std::int64_t id = 0;
       const char* const last = text.data() + text.size();
       const auto [end, error] = std::from_chars(text.data(), last, id);
-      return error == std::errc() && end == last && id > 0 ? ""
-                                                           : "expected an id as 'list' shows it";
+      if (error == std::errc() && end == last && id > 0) return std::string();
+      return "'" + shown_short(text) + "' is no id: expected a number that 'list' shows";
     },
     "ID");
 
@@ -169,7 +173,13 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitStatus::usage);
   }
   try {
-    return chosen();
+    const int status = chosen();
+    // Whoever goes on from what was printed must not take a part for the whole.
+    std::cout.flush();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) || !std::cout)
+      throw Failure{static_cast<int>(ExitStatus::spool),
+                    {"standard output: cannot be written: " + std::string(std::strerror(errno))}};
+    return status;
   } catch (const Failure& failure) {
     return report(failure);
   } catch (const std::exception& error) {

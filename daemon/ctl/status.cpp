@@ -50,11 +50,17 @@ int show_status(const Connection& daemon, bool json) {
              fmt::format("{} of {}, {} messages waiting", roughly(spool.at("bytes")),
                          roughly(spool.at("max_bytes")), spool.at("waiting").dump()),
              kTitle);
-  for (const Json& other : spool.at("not_configured"))
+  for (const Json& other : spool.at("not_configured")) {
+    const auto waiting = other.at("waiting").get<std::uint64_t>();
+    const auto letters = other.at("dead_letters").get<std::uint64_t>();
+    std::string what;
+    if (waiting > 0) what = fmt::format("{} messages", waiting);
+    if (letters > 0) what += fmt::format("{}{} dead letters", what.empty() ? "" : " and ", letters);
     print_line("",
-               fmt::format("{} messages wait for the handler {}, which is not configured",
-                           other.at("waiting").dump(), text(other, "handler")),
+               fmt::format("{} wait for the handler {}, which is not configured", what,
+                           text(other, "handler")),
                kTitle);
+  }
   print_line("publishing",
              fmt::format("{} messages on their way to the broker", status.at("publishing").dump()),
              kTitle);

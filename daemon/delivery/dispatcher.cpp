@@ -21,6 +21,7 @@ std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& h
       lanes.push_back(
           std::make_unique<Lane>(handler.config, *handler.library, outbox, spool, attention));
     } catch (const StartError& error) {
+      if (error.status() == ExitStatus::spool) throw;
       problems.insert(problems.end(), error.problems().begin(), error.problems().end());
     }
   }
@@ -33,6 +34,15 @@ std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<Handle
   for (const HandlerToRun& handler : handlers)
     filters.push_back(handler.config.subscribe.value_or(std::vector<SubscriptionConfig>()));
   return filters;
+}
+
+// "3 messages and 2 dead letters"; what there is none of is not mentioned.
+std::string in_words(const Spool::Left& left) {
+  std::string text;
+  if (left.waiting > 0) text = fmt::format("{} messages", left.waiting);
+  if (left.dead_letters > 0)
+    text += fmt::format("{}{} dead letters", text.empty() ? "" : " and ", left.dead_letters);
+  return text;
 }
 
 }  // namespace
@@ -57,12 +67,12 @@ Dispatcher::Restored Dispatcher::restore() {
     restored.deliveries += messages;
   }
   restored.publishes = outbox_.restore(senders);
-  for (const auto& [name, messages] : waiting_for_others())
+  for (const auto& [name, left] : left_for_others())
     log::write(log::Level::warning,
-               fmt::format("{} messages wait in the spool for the handler {}, which is not "
-                           "configured: they stay there until it is, or until 'fastmqttctl forget "
-                           "{}' drops them",
-                           messages, name, name),
+               fmt::format("{} wait in the spool for the handler {}, which is not configured: they "
+                           "stay there until it is, or until 'fastmqttctl forget {}' drops the "
+                           "messages, and 'fastmqttctl dead-letters drop' the dead letters",
+                           in_words(left), name, name),
                {{"MQTT_HANDLER", name}});
   return restored;
 }
@@ -137,6 +147,26 @@ bool Dispatcher::has_drained() {
   return spool_->has_room() && Clock::now() >= store_again_.load();
 }
 
+std::string Dispatcher::what_stays() {
+  if (!spool_ || waiting() > 0) return {};
+  std::uint64_t letters = 0, messages = 0;
+  std::string whose;
+  const auto add = [&](const std::string& name, const Spool::Left& left) {
+    letters += left.dead_letters;
+    messages += left.waiting;
+    if (left.dead_letters + left.waiting > 0)
+      whose += fmt::format("{}{}: {}", whose.empty() ? "" : ", ", name,
+                           left.dead_letters + left.waiting);
+  };
+  for (const auto& lane : lanes_) add(lane->name(), {0, lane->dead_letters()});
+  for (const auto& [name, left] : left_for_others()) add(name, left);
+  if (whose.empty()) return {};
+  return fmt::format(
+      "{} stay in the spool ({}): 'fastmqttctl dead-letters' replays or drops dead letters, "
+      "'fastmqttctl forget' drops the messages of handlers that are not configured",
+      in_words({messages, letters}), whose);
+}
+
 bool Dispatcher::replay(std::int64_t dead_letter) {
   // Of many in a row none holds up what is being received.
   const auto in_order = in_order_.lock_behind();
@@ -170,11 +200,15 @@ std::size_t Dispatcher::waiting() {
   return messages;
 }
 
-std::map<std::string, std::uint64_t> Dispatcher::waiting_for_others() const {
+bool Dispatcher::has(const std::string& handler) const {
+  return std::ranges::any_of(lanes_, [&](const auto& lane) { return lane->name() == handler; });
+}
+
+std::map<std::string, Spool::Left> Dispatcher::left_for_others() const {
   if (!spool_) return {};
   std::vector<std::string> names;
   for (const auto& lane : lanes_) names.push_back(lane->name());
-  return spool_->waiting_for_others(names);
+  return spool_->left_for_others(names);
 }
 
 }  // namespace fastmqttd

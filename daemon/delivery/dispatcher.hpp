@@ -61,6 +61,8 @@ class Dispatcher {
   void refuse(const std::string& why);
   // Why the latest one was refused, since the last call; empty when none was.
   std::string why_refused() { return std::exchange(*why_refused_.lock(), {}); }
+  // What does not leave the spool by itself, once that is all that is left in it; empty before.
+  std::string what_stays();
   // Whether it is worth receiving again after a refusal.
   bool has_drained();
 
@@ -72,8 +74,10 @@ class Dispatcher {
   void abandon();
   bool finished() const;
   std::size_t waiting();  // [any thread]
-  // [any thread] Messages in the spool for handlers that are not there, by name.
-  std::map<std::string, std::uint64_t> waiting_for_others() const;
+  // [any thread] What is in the spool for handlers that are not there, by name.
+  std::map<std::string, Spool::Left> left_for_others() const;
+  // [any thread] Whether there is one of that name.
+  bool has(const std::string& handler) const;
   // No handler is doing anything, or would lose anything if it ended now.
   bool at_rest() const;
   // Messages that no handler wants, since the last call, and the topic of one of them.  They come

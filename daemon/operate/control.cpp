@@ -54,8 +54,9 @@ Json Control::status() const {
                           {"reason", session.reason},
                           {"text", describe(session)}};
   Json others = Json::array();
-  for (const auto& [name, messages] : dispatcher_.waiting_for_others())
-    others.push_back({{"handler", name}, {"waiting", messages}});
+  for (const auto& [name, left] : dispatcher_.left_for_others())
+    others.push_back(
+        {{"handler", name}, {"waiting", left.waiting}, {"dead_letters", left.dead_letters}});
   status["spool"] = {{"bytes", use.bytes},
                      {"max_bytes", use.max_bytes},
                      {"waiting", dispatcher_.waiting()},
@@ -116,8 +117,16 @@ Json Control::each_of(const Json& ids, Act act) {
     throw Refusal(kBadRequest, fmt::format("dead letters: {} are too many at once: give {} at most",
                                            ids.size(), kPage));
   Json done = Json::array(), unknown = Json::array();
-  for (const auto id : ids.get<std::vector<std::int64_t>>())
+  for (const auto id : ids.get<std::vector<std::int64_t>>()) {
+    if (const auto whose = spool_.handler_of_letter(id);
+        act == &Control::replay_one && whose && !dispatcher_.has(*whose))
+      throw Refusal(
+          kConflict,
+          fmt::format("dead letter {}: its handler {} is not configured, and it would wait "
+                      "for nobody: configure it, or drop the dead letter",
+                      id, *whose));
     ((this->*act)(id) ? done : unknown).push_back(id);
+  }
   return {{"done", std::move(done)}, {"unknown", std::move(unknown)}};
 }
 
@@ -131,24 +140,26 @@ Json Control::page(const Json& wanted, Act act) {
                                                       : spool_.newest_dead_letter();
   const auto letters = spool_.dead_letters(after, kPage, handler);
   bool end = letters.size() < kPage;
-  std::size_t done = 0;
+  std::size_t done = 0, left = 0;
   for (const DeadLetter& letter : letters) {
     if ((end = end || letter.id > until); letter.id > until) break;
-    done += (this->*act)(letter.id) ? 1 : 0;
     after = letter.id;
+    if (act == &Control::replay_one && !dispatcher_.has(letter.handler))
+      ++left;
+    else
+      done += (this->*act)(letter.id) ? 1 : 0;
   }
-  return {{"done", done}, {"after", after}, {"until", until}, {"end", end}};
+  return {{"done", done}, {"left", left}, {"after", after}, {"until", until}, {"end", end}};
 }
 
 Json Control::forget(const Json& wanted) {
   const auto handler = handler_of(wanted);
   if (!handler) throw Refusal(kBadRequest, "forget: no handler is named: give 'handler'");
-  for (const auto& lane : dispatcher_.lanes())
-    if (lane->name() == *handler)
-      throw Refusal(kConflict,
-                    fmt::format("{}: this handler is configured, and its messages are to be "
-                                "handled: take it out of the configuration and restart first",
-                                *handler));
+  if (dispatcher_.has(*handler))
+    throw Refusal(kConflict,
+                  fmt::format("{}: this handler is configured, and its messages are to be "
+                              "handled: take it out of the configuration and restart first",
+                              *handler));
   check_known(spool_, handler);
   const std::uint64_t forgotten = spool_.forget(*handler, kForgetAtOnce);
   return {{"forgotten", forgotten}, {"end", forgotten < kForgetAtOnce}};

@@ -45,8 +45,8 @@ class Control {
 
   // What is asked for is {"ids": [..]}; what is answered, {"done": [..], "unknown": [..]}.  Or it
   // is {"all": true}, perhaps with a "handler"; that goes in pages: the answer {"done": 12,
-  // "after": 40, "until": 99, "end": false} says where the next one begins and, the same for all
-  // of them, where the last one ends.
+  // "left": 0, "after": 40, "until": 99, "end": false} says how many had no handler and were left,
+  // where the next one begins and, the same for all of them, where the last one ends.
   Json replay(const Json& wanted);
   Json drop(const Json& wanted);
 

@@ -44,9 +44,10 @@ std::string suspended_handlers(const Dispatcher& dispatcher) {
 std::string left_behind(const Dispatcher& dispatcher) {
   std::uint64_t messages = 0;
   std::vector<std::string> names;
-  for (const auto& [name, waiting] : dispatcher.waiting_for_others()) {
+  for (const auto& [name, left] : dispatcher.left_for_others()) {
+    if (left.waiting == 0) continue;
     names.push_back(name);
-    messages += waiting;
+    messages += left.waiting;
   }
   if (names.empty()) return "";
   const bool one = names.size() == 1;

@@ -80,6 +80,10 @@ class Session::Owner {
     thread_ = std::thread([this] {
       try {
         run();
+      } catch (const StartError& error) {  // the spool's
+        for (const Problem& problem : error.problems())
+          log::write(log::Level::error, to_string(problem));
+        std::_Exit(static_cast<int>(error.status()));
       } catch (const std::exception& error) {
         log::error("internal error in the session: {}", error.what());
         std::_Exit(static_cast<int>(ExitStatus::internal));
@@ -457,7 +461,13 @@ class Session::Owner {
                {{"MESSAGE_ID", event::kSpoolFull}});
     set_phase(Phase::refusing, why);
     end_client();
+    bool told = false;
     while (keep_going() && !dispatcher_.has_drained()) {
+      if (const std::string what = told ? "" : dispatcher_.what_stays(); !what.empty()) {
+        told = true;
+        log::write(log::Level::error, what, {{"MESSAGE_ID", event::kSpoolFull}});
+        set_phase(Phase::refusing, why + "; " + what);
+      }
       auto state = state_.lock();
       if (!state->stopping) state.wait_until(changed_, Clock::now() + kStep);
     }

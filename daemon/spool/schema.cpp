@@ -80,21 +80,58 @@ void migrate_from_1(sqlite::Database& database) {
   database.run("DROP TABLE old_messages; DROP TABLE deliveries");
 }
 
+[[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why,
+                         const std::string& expected) {
+  throw StartError({{{file.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
+}
+
+void refuse_if_foreign(sqlite::Database& database, const std::filesystem::path& file) {
+  if (sqlite::Statement(database, "SELECT count(*) FROM sqlite_schema").only_number() > 0)
+    refuse(file, "is the database of another program",
+           "expected a spool, or nothing: move it away, or name another spool.directory");
+}
+
+// Of all that is used before, or without, reading every message.  Dead letters and messages may be
+// many: damage to those is met when they are read.
+void look_for_damage(sqlite::Database& database) {
+  for (const char* table : {"handlers", "recipients", "settled", "retries", "outbox", "packets",
+                            "counters", "sqlite_sequence"}) {
+    sqlite::Statement check(database, fmt::format("PRAGMA quick_check({})", table));
+    check.step();
+    if (check.bytes(0) != "ok")
+      throw sqlite::Error(SQLITE_CORRUPT,
+                          "database disk image is malformed: " + std::string(check.bytes(0)));
+  }
+}
+
 }  // namespace
 
 sqlite::Database open_spool(const std::filesystem::path& file, Durability durability) {
+  std::error_code none;
+  if (std::filesystem::exists(file, none) && std::filesystem::file_size(file, none) == 0)
+    log::warning(
+        "{} is empty, as a power cut may leave it: starting with an empty spool; if there was "
+        "anything in it, that is lost",
+        file.string());
   sqlite::Database database(file);
+  if (const std::int64_t format = format_of(database); format == 0)
+    refuse_if_foreign(database, file);
   database.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0");
   database.run(durability == Durability::power ? "PRAGMA synchronous=FULL"
                                                : "PRAGMA synchronous=NORMAL");
   const std::int64_t format = format_of(database);
   if (format > kFormat)
-    throw StartError({{{file.string(), 0, 0},
-                       "",
-                       "was written by a later version of fastmqttd",
-                       "expected that version"}},
-                     ExitStatus::spool);
-  if (format == kFormat) return database;
+    refuse(
+        file,
+        fmt::format("was written by a later version of fastmqttd: it has format {}, this version "
+                    "knows {}",
+                    format, kFormat),
+        "expected that version; or, to begin with an empty spool, move spool.db, spool.db-wal and "
+        "spool.db-shm away, together");
+  if (format == kFormat) {
+    look_for_damage(database);
+    return database;
+  }
   database.run("BEGIN IMMEDIATE");
   if (format == 1) {
     log::info("{}: taking it over from an earlier version", file.string());

@@ -33,7 +33,9 @@ constexpr std::uint64_t kPageSize = 4096;
 constexpr std::uint64_t kFrameHead = 24;
 constexpr std::size_t kForgetAtOnce = 64;
 
-constexpr const char* kMoveAway = "expected a spool; nothing was deleted: move it away to go on";
+constexpr const char* kMoveAway =
+    "expected a spool; nothing was deleted: to go on move spool.db, spool.db-wal and spool.db-shm "
+    "away, together";
 
 [[noreturn]] void unusable(const std::filesystem::path& what, const std::string& why,
                            const std::string& expected) {
@@ -114,7 +116,7 @@ HandlerKey Spool::handler(const std::string& name) {
     counts_.lock()->names[key] = name;
     return key;
   } catch (const sqlite::Error& error) {
-    unusable(file_, error.what(), "expected a spool that can be written");
+    unusable(file_, error.what(), advice(error));
   }
 }
 
@@ -415,14 +417,15 @@ std::unique_ptr<Parked> Spool::parked(HandlerKey handler, int place) const {
 std::uint64_t Spool::waiting(HandlerKey handler) { return counts_.lock()->waiting[handler]; }
 std::uint64_t Spool::dead(HandlerKey handler) { return counts_.lock()->dead[handler]; }
 
-std::map<std::string, std::uint64_t> Spool::waiting_for_others(
-    std::span<const std::string> names_here) {
-  std::map<std::string, std::uint64_t> others;
+std::map<std::string, Spool::Left> Spool::left_for_others(std::span<const std::string> names_here) {
+  std::map<std::string, Left> others;
   auto counts = counts_.lock();
-  for (const auto& [handler, name] : counts->names)
-    if (const std::uint64_t messages = counts->waiting[handler];
-        messages > 0 && std::ranges::find(names_here, name) == names_here.end())
-      others[name] = messages;
+  for (const auto& [handler, name] : counts->names) {
+    const Left left{counts->waiting[handler], counts->dead[handler]};
+    if ((left.waiting > 0 || left.dead_letters > 0) &&
+        std::ranges::find(names_here, name) == names_here.end())
+      others[name] = left;
+  }
   return others;
 }
 

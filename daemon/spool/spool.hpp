@@ -42,6 +42,11 @@ class Spool {
     std::string handler;
     MessagePtr message;
   };
+  struct Left {
+    std::uint64_t waiting = 0;  // messages
+    std::uint64_t dead_letters = 0;
+    bool operator==(const Left&) const = default;
+  };
   struct Use {
     std::uint64_t bytes = 0;
     std::uint64_t max_bytes = 0;
@@ -91,8 +96,8 @@ class Spool {
   bool knows(const std::string& name);
   std::uint64_t waiting(HandlerKey handler);
   std::uint64_t dead(HandlerKey handler);
-  // Messages of handlers of other names than these, by name.
-  std::map<std::string, std::uint64_t> waiting_for_others(std::span<const std::string> names);
+  // What there is for handlers of other names than these, by name.
+  std::map<std::string, Left> left_for_others(std::span<const std::string> names);
   // Drops what waits for a handler, so many messages at most; how many.  Throws sqlite::Error.
   std::uint64_t forget(const std::string& name, std::uint64_t limit);
   Use use();
@@ -113,6 +118,8 @@ class Spool {
   std::vector<DeadLetter> dead_letters(std::int64_t after, std::size_t limit,
                                        const std::optional<std::string>& handler = {});
   std::optional<DeadLetter> dead_letter(std::int64_t id);
+  // Whose it is; nothing when there is none with that id.
+  std::optional<std::string> handler_of_letter(std::int64_t id);
   // The largest id there is, 0 without any.
   std::int64_t newest_dead_letter();
   // Turns it into a message with that id; for whom, or nothing when there is none.  Both throw

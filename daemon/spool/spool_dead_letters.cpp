@@ -47,6 +47,16 @@ std::optional<DeadLetter> Spool::dead_letter(std::int64_t id) {
   return letter(rows);
 }
 
+std::optional<std::string> Spool::handler_of_letter(std::int64_t id) {
+  sqlite::Database database(file_);
+  sqlite::Statement rows(database,
+                         "SELECT name FROM dead_letters JOIN handlers ON handlers.id=handler WHERE "
+                         "dead_letters.id=?1");
+  rows.bind(1, id);
+  if (!rows.step()) return std::nullopt;
+  return std::string(rows.bytes(0));
+}
+
 std::int64_t Spool::newest_dead_letter() {
   sqlite::Database database(file_);
   return sqlite::Statement(database, "SELECT coalesce(max(id), 0) FROM dead_letters").only_number();

@@ -97,9 +97,10 @@ TEST_F(ControlIntegration, ListsAndShowsDeadLetters) {
   ASSERT_THAT(lines, SizeIs(3));
   EXPECT_THAT(lines[0],
               MatchesRegex("ID  HANDLER  RECEIVED +DIED +ATTEMPTS  BYTES  TOPIC +REASON"));
-  EXPECT_THAT(lines[2],
-              MatchesRegex(" 2  picky    (20[0-9-]+T[0-9:]+  ){2}       1      3  n/bytes  "
-                           "rejected"));
+  EXPECT_THAT(
+      lines[2],
+      MatchesRegex(" 2  picky    (20[0-9-]+T[0-9:]+[+-][0-9:]+  ){2}       1      3  n/bytes  "
+                   "rejected"));
   EXPECT_EQ(lines[0].find("TOPIC"), lines[2].find("n/bytes"));
 
   EXPECT_THAT(said({"dead-letters", "show", "1"}),
@@ -196,7 +197,7 @@ TEST_F(ControlIntegration, ForgetsWhatWaitsForAHandlerThatIsGone) {
   EXPECT_THAT(said({"status"}), HasSubstr("\n            5 messages wait for the handler old, "
                                           "which is not configured\n"));
   EXPECT_EQ(json({"status"})["spool"]["not_configured"].dump(),
-            R"([{"handler":"old","waiting":5}])");
+            R"([{"handler":"old","waiting":5,"dead_letters":0}])");
   EXPECT_EQ(said({"forget", "old"}), "forgot 5 messages for old\n");
   EXPECT_EQ(json({"status"})["spool"]["not_configured"], Json::array());
   const Finished again = ctl({"forget", "old"});

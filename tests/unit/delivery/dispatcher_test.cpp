@@ -252,9 +252,9 @@ TEST_F(SpooledDispatcherTest, RestoresWhatAnEarlierRunLeft) {
   ASSERT_TRUE(fake_.wait_for(5));
   EXPECT_TRUE(testing::eventually([&] { return dispatcher.waiting() == 0; }));
   const std::vector<std::string> names{"one", "new"};
-  EXPECT_EQ(spool().waiting_for_others(names), (std::map<std::string, std::uint64_t>{{"gone", 3}}));
+  EXPECT_EQ(spool().left_for_others(names), (std::map<std::string, Spool::Left>{{"gone", {3, 0}}}));
   EXPECT_EQ(spool().forget("gone", 100), 3u);
-  EXPECT_TRUE(spool().waiting_for_others(names).empty());
+  EXPECT_TRUE(spool().left_for_others(names).empty());
 }
 
 TEST_F(SpooledDispatcherTest, ReplaysADeadLetter) {

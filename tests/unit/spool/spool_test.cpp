@@ -301,7 +301,7 @@ TEST_F(SpoolTest, NamesHandlersThatAreNotThere) {
   append(*spool, message(1), {spool->handler("gone"), spool->handler("here")});
   append(*spool, message(2), {spool->handler("gone")});
   const std::vector<std::string> names{"here"};
-  EXPECT_THAT(spool->waiting_for_others(names), ElementsAre(Pair("gone", 2)));
+  EXPECT_THAT(spool->left_for_others(names), ElementsAre(Pair("gone", Spool::Left{2, 0})));
   EXPECT_EQ(spool->forget("gone", 100), 2u);
   EXPECT_EQ(spool->forget("gone", 100), 0u);
   EXPECT_THAT(left(*spool, spool->handler("here")), ElementsAre(1));
