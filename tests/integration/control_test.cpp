@@ -154,6 +154,48 @@ TEST_F(ControlIntegration, DropsDeadLetters) {
   EXPECT_EQ(json({"status"})["handlers"][0]["dead_letters"], 0);
 }
 
+TEST_F(ControlIntegration, KeepsDeadLettersOfAHandlerThatIsGone) {
+  give_up({"one", "two"});
+  restart(recorder("other", "o/#"));
+  EXPECT_THAT(said({"status"}),
+              HasSubstr(" 2 dead letters wait for the handler picky, which is not configured\n"));
+  EXPECT_TRUE(
+      daemon_.logged("2 dead letters wait in the spool for the handler picky, which is not"));
+  const Finished replayed = ctl({"dead-letters", "replay", "1"});
+  EXPECT_EQ(replayed.exit, Exit{.status = 1});
+  EXPECT_THAT(replayed.errors, HasSubstr("its handler picky is not configured"));
+  EXPECT_EQ(said({"dead-letters", "replay", "--all"}),
+            "replayed 0 dead letters\n2 dead letters left as they are: their handlers are not "
+            "configured\n");
+  EXPECT_EQ(said({"dead-letters", "drop", "2", "2", "1"}), "dropped 2 dead letters\n");
+}
+
+TEST_F(ControlIntegration, SaysWhenItsOutputCannotBeWritten) {
+  give_up({"one"});
+  for (const std::string what : {"status", "dead-letters list", "dead-letters list --json"}) {
+    const Finished full = run({.argv = {"/bin/sh", "-c",
+                                        FASTMQTTCTL_PROGRAM " --socket " + socket().string() + " " +
+                                            what + " > /dev/full"}});
+    EXPECT_EQ(full.exit, Exit{.status = 74}) << what;
+    EXPECT_THAT(full.errors, HasSubstr("No space left on device")) << what;
+  }
+}
+
+// Of QoS 0, for which nothing was promised.
+TEST_F(ControlIntegration, DeadLettersOfOneHandlerLeaveRoomForTheOthers) {
+  broker_.start();
+  daemon_.add_plugin("recorder");
+  daemon_.configure(daemon_.mqtt_section(broker_) + "spool: {max_size: 1MiB}\nhandlers:\n" +
+                    recorder("picky", "n/#", "answer: reject") + recorder("good", "g"));
+  daemon_.start_ready();
+  await_subscriptions({"n/#", "g"});
+  const std::string large(10'000, 'x');
+  for (int i = 0; i < 200; ++i) publish(broker_, "n/1", large, {.qos = 0});
+  await_log("picky: .* messages that were given up are not kept as dead letters");
+  publish(broker_, "g", "stored");
+  await_payload("good", "stored");
+}
+
 TEST_F(ControlIntegration, SaysWhichDeadLettersThereAreNot) {
   give_up({"one"});
   const Finished some = ctl({"dead-letters", "drop", "8", "1", "9"});

@@ -440,6 +440,35 @@ TEST_F(Refusal, OfAWiderSubscriptionIsKnownBeforeTheBrokerRepeatsIt) {
   ASSERT_EQ(daemon_.stop(), Exit{});
 }
 
+// The broker has lost the session: the subscriptions are made in another order than before, and a
+// message that comes between two of them has one copy only.
+TEST_F(Refusal, NothingOfALostSessionIsCountedOn) {
+  fake_ = std::make_unique<ScriptedBroker>(std::vector<std::string>{
+      ok5(), ScriptedBroker::connack5(0, "", true), ScriptedBroker::connack5(0)});
+  std::atomic<int> asked{0};
+  fake_->react(kSubscribe, [&](const WirePacket& packet) {
+    const bool strict = packet.bytes.find("+/b") == std::string::npos;
+    const int time = strict ? ++asked : asked.load();
+    const std::string suback = wire_packet(
+        0x90, packet.bytes.substr(2, 2) + "\0"s + (strict ? time == 1 ? "\x87" : "\x02" : "\x01"));
+    if (time < 3) return suback;
+    // On the third connection: of the first one a message comes at once, the other has to wait.
+    if (!strict) return ""s;
+    const std::string properties = packet.bytes.substr(4, 1 + packet.bytes[4]);
+    return suback + wire_packet(0x32, wire_text("a/b") + "\x00\x01"s + properties + "between");
+  });
+  configure(recorder("all", "{topic: a/+, qos: 2}, +/b"),
+            fake_->key() + "  reconnect_delay: 100ms\n");
+  daemon_.start_ready();
+  ASSERT_TRUE(fake_->wait_for(kSubscribe, 2));
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  daemon_.start_ready();
+  ASSERT_TRUE(fake_->wait_for(kSubscribe, 4));
+  fake_->cut();
+  await_payload("all", "between");
+  daemon_.kill();
+}
+
 TEST_F(Refusal, KeysThatNeedMqtt5AreNamed) {
   start_with({ok3()},
              "  version: 3.1.1\n  receive_maximum: 10\n  session_expiry_interval: 1h\n"

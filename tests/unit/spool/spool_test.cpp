@@ -11,6 +11,7 @@
 #include "daemon/base/error.hpp"
 #include "daemon/message/view.hpp"
 #include "daemon/spool/sqlite.hpp"
+#include "tests/unit/support/recorded_log.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -437,6 +438,43 @@ TEST_F(SpoolTest, AnExchangeThatIsOverTakesItsOwnRecordsOnly) {
   ASSERT_TRUE(spool->keep_packet({"me@broker", "sc5-1", "PUBREL"}));
   ASSERT_TRUE(spool->write_now({{over}, true, {}}));
   EXPECT_TRUE(spool->packets("me@broker").empty());
+}
+
+TEST_F(SpoolTest, IsRefusedWhenATableIsDamaged) {
+  open()->handler("one");
+  std::map<std::string, std::int64_t> pages;
+  {
+    sqlite::Database database(file_);
+    sqlite::Statement roots(database, "SELECT name, rootpage FROM sqlite_schema");
+    while (roots.step()) pages[std::string(roots.bytes(0))] = roots.number(1);
+  }
+  for (const char* name : {"handlers", "sqlite_autoindex_handlers_1", "recipients", "settled",
+                           "retries", "outbox", "packets", "counters", "sqlite_sequence"}) {
+    ASSERT_TRUE(pages.contains(name)) << name;
+    const fs::path whole = directory_ / "whole";
+    fs::copy_file(file_, whole, fs::copy_options::overwrite_existing);
+    {
+      std::fstream file(file_, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp((pages[name] - 1) * 4096);
+      file << std::string(60, '\x5a');
+    }
+    EXPECT_THAT(refusal(), HasSubstr("malformed")) << name;
+    fs::copy_file(whole, file_, fs::copy_options::overwrite_existing);
+  }
+  open();
+}
+
+TEST_F(SpoolTest, IsNoOtherProgramsDatabase) {
+  {
+    sqlite::Database database(file_);
+    database.run("CREATE TABLE x(a)");
+  }
+  EXPECT_THAT(refusal(), HasSubstr("is the database of another program"));
+  fs::resize_file(file_, 0);
+  testing::RecordedLog log;
+  open();
+  ASSERT_EQ(log.texts().size(), 1u);
+  EXPECT_THAT(log.texts()[0], HasSubstr("spool.db is empty"));
 }
 
 TEST_F(SpoolTest, HasToBeWritable) {
