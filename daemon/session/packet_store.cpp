@@ -1,9 +1,11 @@
 #include "daemon/session/packet_store.hpp"
 
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 
 #include "daemon/base/log.hpp"
+#include "daemon/session/publish_packet.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -26,15 +28,26 @@ bool has(const std::string& packet, char flag) {
   return !packet.empty() && (packet.front() & flag) != 0;
 }
 
-// What is kept of a received packet: a PUBLISH with its identifier and next to nothing else.  The
-// message itself has been taken, and Paho only looks the identifier up.
-std::string bare_publish(const std::string& key) {
+// FNV-1a of topic and payload: what tells one message from another.
+std::uint64_t digest(const PublishPacket& publish) {
+  std::uint64_t h = 14695981039346656037u;
+  for (const std::string_view part : {publish.topic, std::string_view("\0", 1), publish.payload})
+    for (const char c : part) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return h;
+}
+
+// What is kept of a received packet: a PUBLISH with its identifier and, as its payload, a digest of
+// the message.  That has been taken, and Paho only looks the identifier up.
+std::string bare_publish(const std::string& key, const std::string& packet) {
   const int id = packet_id(key);
-  std::string packet{'\x34', of_mqtt5(key) ? '\6' : '\5', 0, 1, 'x'};
-  packet += static_cast<char>(id >> 8);
-  packet += static_cast<char>(id & 0xFF);
-  if (of_mqtt5(key)) packet += '\0';  // the length of no properties
-  return packet;
+  const bool mqtt5 = of_mqtt5(key);
+  const std::uint64_t its_digest = digest(parse_publish(packet, mqtt5).value_or(PublishPacket{}));
+  std::string bare{'\x34', mqtt5 ? '\x0e' : '\x0d', 0, 1, 'x'};
+  bare += static_cast<char>(id >> 8);
+  bare += static_cast<char>(id & 0xFF);
+  if (mqtt5) bare += '\0';  // the length of no properties
+  for (unsigned shift = 0; shift < 64; shift += 8) bare += static_cast<char>(its_digest >> shift);
+  return bare;
 }
 
 }  // namespace
@@ -137,26 +150,28 @@ void PacketStore::put(const std::string& key, const std::vector<mqtt::string_vie
   state_.lock()->records[key] = {std::move(packet), stored};
 }
 
-// Without the DUP flag the identifier is a new message's, although a record is still here: the
-// broker has begun another session, or we ended before the record was taken out.
+// Without the DUP flag, or with other contents, the identifier is a new message's, although a
+// record is still here: the broker has begun another session, or is back from an earlier save, or
+// we ended before the record was taken out.
 void PacketStore::put_received(const std::string& key, std::string packet) {
-  const bool repeated = has(packet, kDup);
+  std::string kept = bare_publish(key, packet);
+  const bool known = contains_key(key);
+  const bool repeated = known && has(packet, kDup) && get(key) == kept;
   if (!of_mqtt5(key)) {
-    if (repeated && contains_key(key)) return;
+    if (repeated) return;
     bool stored = false;
-    std::string kept = bare_publish(key);
     if (!receiver_.take(packet, {session_, key, kept}, stored)) return;
     state_.lock()->records[key] = {std::move(kept), stored};
     return;
   }
-  if (!repeated && contains_key(key)) {
+  if (known && !repeated) {
     // Paho would take it for a repetition, and acknowledge it.
     log::info("a packet identifier of QoS 2 is in use again: connecting anew to take its message");
     remove(key);
     receiver_.refuse();
     return;
   }
-  state_.lock()->undecided = {key, bare_publish(key)};
+  state_.lock()->undecided = {key, std::move(kept)};
 }
 
 // Of sent ones those of QoS 2 outlive the process.

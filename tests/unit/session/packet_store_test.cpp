@@ -26,6 +26,14 @@ PacketStore::Receiver taking() {
   return {[](auto, const auto&, bool&) { return true; }, [] {}};
 }
 
+// A PUBLISH of QoS 2 on the topic "t" with the packet identifier 1.
+std::string publish(unsigned char header, const std::string& payload, bool mqtt5) {
+  std::string packet{
+      static_cast<char>(header), static_cast<char>(5 + mqtt5 + payload.size()), 0, 1, 't', 0, 1};
+  if (mqtt5) packet += '\0';
+  return packet + payload;
+}
+
 TEST(PacketStore, TakesAMessageBeforeMqtt5FromItsPacketOnce) {
   PacketStore store;
   std::vector<std::string> taken;
@@ -38,11 +46,15 @@ TEST(PacketStore, TakesAMessageBeforeMqtt5FromItsPacketOnce) {
   EXPECT_THAT(taken, ElementsAre("PUBLISH"));
   store.new_client(false, {take, [] {}});
   EXPECT_THAT(keys(store), ElementsAre("r-1"));
-  EXPECT_EQ(store.get("r-1"), std::string("\x34\5\0\1x\0\1", 7)) << "who it was, not what";
-  store.put("r-1", Parts{mqtt::string_view("\x3c repeated")});
-  EXPECT_EQ(taken.size(), 1u);
-  store.put("r-1", Parts{mqtt::string_view("\x34 of a new session")});
-  EXPECT_EQ(taken.size(), 2u);
+  EXPECT_EQ(store.get("r-1").size(), 15u) << "who it was, and no more than a digest of it";
+  const auto put = [&](unsigned char header, const std::string& payload) {
+    store.put("r-1", Parts{publish(header, payload, false)});
+    return taken.size();
+  };
+  EXPECT_EQ(put(0x34, "of a new session"), 2u);
+  EXPECT_EQ(put(0x3c, "of a new session"), 2u) << "repeated";
+  EXPECT_EQ(put(0x3c, "another, whose first sending was lost"), 3u);
+  EXPECT_EQ(put(0x34, "another, whose first sending was lost"), 4u);
   store.remove("r-1");
   store.remove("r-1");
   EXPECT_THAT(keys(store), IsEmpty());
@@ -103,13 +115,18 @@ TEST(PacketStore, RefusesWhatPahoWouldTakeForARepetition) {
   PacketStore store;
   int refused = 0;
   store.new_client(true, {[](auto, const auto&, bool&) { return true; }, [&] { ++refused; }});
-  store.put("r5-1", Parts{mqtt::string_view("\x34 new")});
+  const auto refusals_after = [&](unsigned char header, const std::string& payload) {
+    store.put("r5-1", Parts{publish(header, payload, true)});
+    return refused;
+  };
+  EXPECT_EQ(refusals_after(0x34, "one"), 0);
   store.settle(true, false);
-  store.put("r5-1", Parts{mqtt::string_view("\x3c repeated")});
-  EXPECT_EQ(refused, 0);
-  store.put("r5-1", Parts{mqtt::string_view("\x34 another")});
-  EXPECT_EQ(refused, 1);
+  EXPECT_EQ(refusals_after(0x3c, "one"), 0) << "repeated";
+  EXPECT_EQ(refusals_after(0x34, "one"), 1);
   EXPECT_THAT(keys(store), IsEmpty()) << "the next client takes it";
+  EXPECT_EQ(refusals_after(0x34, "one"), 1);
+  store.settle(true, false);
+  EXPECT_EQ(refusals_after(0x3c, "another, whose first sending was lost"), 2);
 }
 
 TEST(PacketStore, GivesAClientThePacketsOfItsVersionOnly) {
