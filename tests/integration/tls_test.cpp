@@ -8,6 +8,7 @@
 namespace fastmqttd::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -204,8 +205,9 @@ TEST_F(Tls, BadFilesAreFoundAtTheStart) {
               HasSubstr("mqtt.ssl.key_file: " + two.key.string() +
                         ": key values mismatch: expected the key of cert_file"));
   EXPECT_THAT(refused(cert + ", key_file: " + own.key.string() + ", key_password: wrong"),
-              HasSubstr("mqtt.ssl.key_file: " + own.key.string() +
-                        ": bad decrypt: key_password does not open it"));
+              // One wrong password in 256 decrypts to something, and OpenSSL stumbles later.
+              AllOf(HasSubstr("mqtt.ssl.key_file: " + own.key.string() + ": "),
+                    HasSubstr(": key_password does not open it")));
   EXPECT_THAT(refused(cert + ", key_file: " + own.key.string()),
               HasSubstr("it is encrypted: give key_password"));
   EXPECT_THAT(refused("ca_path: /nowhere"), HasSubstr("mqtt.ssl.ca_path: /nowhere: No such"));
