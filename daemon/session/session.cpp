@@ -22,6 +22,7 @@
 #include "daemon/session/publisher.hpp"
 #include "daemon/session/reason.hpp"
 #include "daemon/session/subscriber.hpp"
+#include "daemon/session/without_effect.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -385,35 +386,12 @@ class Session::Owner {
           "{} keeps the session for {} after a lost connection only, whatever "
           "mqtt.session_expiry_interval says",
           broker_, format_duration(*connected.session_expiry));
-    if (client_->version() != MqttVersion::v5)
-      warn_of_mqtt5_keys();
-    else if (!client_->broker().subscription_identifiers &&
-             dispatcher_.routing().plan().mixes_options() && !std::exchange(keys_logged_, true))
-      log::warning(
-          "{} has no subscription identifiers: where a filter covers another one, no_local, "
-          "retain_as_published and retain_handling_options hold only as far as both ask for them",
-          broker_);
-  }
-
-  // Those that are configured and cannot be had.
-  void warn_of_mqtt5_keys() {
-    if (std::exchange(keys_logged_, true)) return;
-    std::string keys;
-    const auto add = [&keys](bool set, std::string_view key) {
-      if (set) keys += (keys.empty() ? "" : ", ") + std::string(key);
-    };
-    add(config_.will_delay_interval > 0s, "will_delay_interval");
-    add(config_.session_expiry_interval && !config_.clean_session, "session_expiry_interval");
-    add(config_.receive_maximum.has_value(), "receive_maximum");
-    add(config_.password && !config_.username, "password (without username)");
-    const auto& subscriptions = dispatcher_.routing().plan().subscriptions();
-    const auto any = [&](auto option) { return std::ranges::any_of(subscriptions, option); };
-    using S = SubscriptionConfig;
-    add(any([](const S& s) { return s.no_local; }), "no_local");
-    add(any([](const S& s) { return s.retain_as_published; }), "retain_as_published");
-    add(any([](const S& s) { return s.retain_handling_options != 0; }), "retain_handling_options");
-    if (!keys.empty())
-      log::warning("these keys have no effect with MQTT {}: {}", version_text(), keys);
+    if (keys_logged_) return;
+    const std::string lost =
+        without_effect(config_, dispatcher_.routing().plan(), *client_, broker_);
+    if (lost.empty()) return;
+    keys_logged_ = true;
+    log::warning("{}", lost);
   }
 
   // QoS 0: what does not arrive is said again with the next connection, and nothing is left behind
@@ -599,20 +577,6 @@ class Session::Owner {
   std::unique_ptr<Client> client_;  // the owner's own
   std::thread thread_;
 };
-
-std::string describe(const SessionState& session) {
-  switch (session.phase) {
-    case Phase::connecting:
-      return "connecting to " + session.broker +
-             (session.reason.empty() ? "" : " (" + session.reason + ")");
-    case Phase::connected: return "connected to " + session.broker;
-    case Phase::waiting: return "not connected to " + session.broker + " (" + session.reason + ")";
-    case Phase::refusing:
-      return "not taking messages from " + session.broker + " (" + session.reason + ")";
-    case Phase::stopped: break;
-  }
-  return "disconnected";
-}
 
 Session::Session(const MqttConfig& config, std::string client_id,
                  const std::filesystem::path& state_directory, Spool& spool, Dispatcher& dispatcher,

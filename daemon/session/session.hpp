@@ -13,28 +13,9 @@
 #include "daemon/base/units.hpp"
 #include "daemon/config/config.hpp"
 #include "daemon/delivery/dispatcher.hpp"
+#include "daemon/session/session_state.hpp"
 
 namespace fastmqttd {
-
-// What main and the operator want to know of the session.
-struct SessionState {
-  enum class Phase {
-    connecting,  // an attempt is being made
-    connected,   // and subscribed
-    waiting,     // for the next attempt
-    refusing,    // a message could not be stored: away until there is room again
-    stopped,
-  };
-
-  Phase phase = Phase::connecting;
-  std::string broker;         // "host:port" as configured
-  std::string reason;         // why it waits, or why it has to connect again
-  bool first_answer = false;  // the first attempt succeeded or failed
-  bool gave_up = false;       // stopped by itself, after mqtt.reconnect_retries
-};
-
-// For people: "not connected to localhost:1883 (Connection refused)".
-std::string describe(const SessionState& session);
 
 class Session {
  public:

@@ -1,0 +1,27 @@
+// What main and the operator want to know of the session.  Plain values.
+#pragma once
+
+#include <string>
+
+namespace fastmqttd {
+
+struct SessionState {
+  enum class Phase {
+    connecting,  // an attempt is being made
+    connected,   // and subscribed
+    waiting,     // for the next attempt
+    refusing,    // a message could not be stored: away until there is room again
+    stopped,
+  };
+
+  Phase phase = Phase::connecting;
+  std::string broker;         // "host:port" as configured
+  std::string reason;         // why it waits, or why it has to connect again
+  bool first_answer = false;  // the first attempt succeeded or failed
+  bool gave_up = false;       // stopped by itself, after mqtt.reconnect_retries
+};
+
+// For people: "not connected to localhost:1883 (Connection refused)".
+std::string describe(const SessionState& session);
+
+}  // namespace fastmqttd
