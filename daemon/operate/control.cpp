@@ -116,18 +116,21 @@ Json Control::each_of(const Json& ids, Act act) {
   if (ids.size() > kPage)
     throw Refusal(kBadRequest, fmt::format("dead letters: {} are too many at once: give {} at most",
                                            ids.size(), kPage));
+  const auto all = ids.get<std::vector<std::int64_t>>();
+  if (act == &Control::replay_one)
+    for (const std::int64_t id : all) check_has_handler(id);
   Json done = Json::array(), unknown = Json::array();
-  for (const auto id : ids.get<std::vector<std::int64_t>>()) {
-    if (const auto whose = spool_.handler_of_letter(id);
-        act == &Control::replay_one && whose && !dispatcher_.has(*whose))
-      throw Refusal(
-          kConflict,
-          fmt::format("dead letter {}: its handler {} is not configured, and it would wait "
-                      "for nobody: configure it, or drop the dead letter",
-                      id, *whose));
-    ((this->*act)(id) ? done : unknown).push_back(id);
-  }
+  for (const std::int64_t id : all) ((this->*act)(id) ? done : unknown).push_back(id);
   return {{"done", std::move(done)}, {"unknown", std::move(unknown)}};
+}
+
+void Control::check_has_handler(std::int64_t letter) const {
+  const auto whose = spool_.handler_of_letter(letter);
+  if (!whose || dispatcher_.has(*whose)) return;
+  throw Refusal(kConflict,
+                fmt::format("dead letter {}: its handler {} is not configured, and it would wait "
+                            "for nobody: configure it, or drop the dead letter",
+                            letter, *whose));
 }
 
 // Those that come while it goes on are left for another time, among them what was replayed and is

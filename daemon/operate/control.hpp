@@ -60,6 +60,7 @@ class Control {
   Json each(const Json& wanted, Act act);
   Json each_of(const Json& ids, Act act);
   Json page(const Json& wanted, Act act);
+  void check_has_handler(std::int64_t letter) const;
   Json lane_status(const Lane& lane) const;
 
   Dispatcher& dispatcher_;
