@@ -49,4 +49,12 @@ std::string join_path(const std::string& path, std::string_view key) {
   return path.empty() ? printable(key) : path + "." + printable(key);
 }
 
+std::string what_waits(std::uint64_t messages, std::uint64_t dead_letters) {
+  std::string text;
+  if (messages > 0) text = std::to_string(messages) + " messages";
+  if (dead_letters > 0)
+    text += (text.empty() ? "" : " and ") + std::to_string(dead_letters) + " dead letters";
+  return text;
+}
+
 }  // namespace fastmqttd

@@ -1,6 +1,7 @@
-// How the reader's messages show what the operator wrote.  Pure functions.
+// Words for the operator, and how what he wrote is shown to him.  Pure functions.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,9 @@ std::string one_of(std::span<const std::string> words);
 
 // "a, b, c"
 std::string comma_list(std::span<const std::string> words);
+
+// "3 messages and 2 dead letters"; what there is none of is not mentioned.
+std::string what_waits(std::uint64_t messages, std::uint64_t dead_letters);
 
 // The way from the root to a value: "mqtt" and "port" give "mqtt.port".
 std::string join_path(const std::string& path, std::string_view key);

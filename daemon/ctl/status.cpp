@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "daemon/config/words.hpp"
 #include "daemon/ctl/terminal.hpp"
 
 namespace fastmqttd {
@@ -50,17 +51,12 @@ int show_status(const Connection& daemon, bool json) {
              fmt::format("{} of {}, {} messages waiting", roughly(spool.at("bytes")),
                          roughly(spool.at("max_bytes")), spool.at("waiting").dump()),
              kTitle);
-  for (const Json& other : spool.at("not_configured")) {
-    const auto waiting = other.at("waiting").get<std::uint64_t>();
-    const auto letters = other.at("dead_letters").get<std::uint64_t>();
-    std::string what;
-    if (waiting > 0) what = fmt::format("{} messages", waiting);
-    if (letters > 0) what += fmt::format("{}{} dead letters", what.empty() ? "" : " and ", letters);
+  for (const Json& other : spool.at("not_configured"))
     print_line("",
-               fmt::format("{} wait for the handler {}, which is not configured", what,
+               fmt::format("{} wait for the handler {}, which is not configured",
+                           what_waits(other.at("waiting"), other.at("dead_letters")),
                            text(other, "handler")),
                kTitle);
-  }
   print_line("publishing",
              fmt::format("{} messages on their way to the broker", status.at("publishing").dump()),
              kTitle);

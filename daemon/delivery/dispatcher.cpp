@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "daemon/base/log.hpp"
+#include "daemon/config/words.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -36,15 +37,6 @@ std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<Handle
   return filters;
 }
 
-// "3 messages and 2 dead letters"; what there is none of is not mentioned.
-std::string in_words(const Spool::Left& left) {
-  std::string text;
-  if (left.waiting > 0) text = fmt::format("{} messages", left.waiting);
-  if (left.dead_letters > 0)
-    text += fmt::format("{}{} dead letters", text.empty() ? "" : " and ", left.dead_letters);
-  return text;
-}
-
 }  // namespace
 
 Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
@@ -72,7 +64,7 @@ Dispatcher::Restored Dispatcher::restore() {
                fmt::format("{} wait in the spool for the handler {}, which is not configured: they "
                            "stay there until it is, or until 'fastmqttctl forget {}' drops the "
                            "messages, and 'fastmqttctl dead-letters drop' the dead letters",
-                           in_words(left), name, name),
+                           what_waits(left.waiting, left.dead_letters), name, name),
                {{"MQTT_HANDLER", name}});
   return restored;
 }
@@ -164,7 +156,7 @@ std::string Dispatcher::what_stays() {
   return fmt::format(
       "{} stay in the spool ({}): 'fastmqttctl dead-letters' replays or drops dead letters, "
       "'fastmqttctl forget' drops the messages of handlers that are not configured",
-      in_words({messages, letters}), whose);
+      what_waits(messages, letters), whose);
 }
 
 bool Dispatcher::replay(std::int64_t dead_letter) {

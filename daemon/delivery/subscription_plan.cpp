@@ -5,6 +5,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "daemon/base/fnv.hpp"
 #include "daemon/delivery/filter_tree.hpp"
 
 namespace fastmqttd {
@@ -23,14 +24,11 @@ SubscriptionConfig strictest(const SubscriptionConfig& a, const SubscriptionConf
           agree ? a.subscription_identifier : std::nullopt};
 }
 
-// FNV-1a: it must be the same in every run.
-std::uint32_t hash(const SubscriptionConfig& s) {
-  std::uint32_t h = 2166136261u;
-  const auto add = [&h](unsigned char byte) { h = (h ^ byte) * 16777619u; };
-  for (const char c : s.topic.text()) add(static_cast<unsigned char>(c));
-  add(static_cast<unsigned char>(s.qos | s.no_local << 2 | s.retain_as_published << 3 |
-                                 s.retain_handling_options << 4));
-  return h ^ h >> 15;
+// The same in every run.
+std::uint32_t first_choice(const SubscriptionConfig& s) {
+  const char options = static_cast<char>(s.qos | s.no_local << 2 | s.retain_as_published << 3 |
+                                         s.retain_handling_options << 4);
+  return static_cast<std::uint32_t>(fnv({&options, 1}, fnv(s.topic.text())) % kLastIdentifier) + 1;
 }
 
 bool same_options(const SubscriptionConfig& a, const SubscriptionConfig& b) {
@@ -122,7 +120,7 @@ void SubscriptionPlan::choose_identifiers() {
       give(*id, place);
   for (std::uint32_t place = 0; place < subscriptions_.size(); ++place) {
     if (identifiers_[place] != 0) continue;
-    std::uint32_t identifier = hash(subscriptions_[place]) % kLastIdentifier + 1;
+    std::uint32_t identifier = first_choice(subscriptions_[place]);
     while (!give(identifier, place)) identifier = identifier % kLastIdentifier + 1;
   }
 }

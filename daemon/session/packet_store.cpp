@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "daemon/base/fnv.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/session/publish_packet.hpp"
 
@@ -28,12 +29,9 @@ bool has(const std::string& packet, char flag) {
   return !packet.empty() && (packet.front() & flag) != 0;
 }
 
-// FNV-1a of topic and payload: what tells one message from another.
+// What tells one message from another.
 std::uint64_t digest(const PublishPacket& publish) {
-  std::uint64_t h = 14695981039346656037u;
-  for (const std::string_view part : {publish.topic, std::string_view("\0", 1), publish.payload})
-    for (const char c : part) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return h;
+  return fnv(publish.payload, fnv({"\0", 1}, fnv(publish.topic)));
 }
 
 // What is kept of a received packet: a PUBLISH with its identifier and, as its payload, a digest of
@@ -54,7 +52,7 @@ std::string bare_publish(const std::string& key, const std::string& packet) {
 
 void PacketStore::at(const std::string& session) {
   if (session == session_) return;
-  erase_if([](const std::string& key, const std::string&) { return sent(key); });
+  erase_if([](const std::string& key) { return sent(key); });
   session_ = session;
   auto state = state_.lock();
   *state = {};
@@ -88,7 +86,7 @@ void PacketStore::erase_if(Which which) {
   {
     auto state = state_.lock();
     std::erase_if(state->records, [&](const auto& record) {
-      if (!which(record.first, record.second.packet)) return false;
+      if (!which(record.first)) return false;
       if (record.second.stored) stored.push_back(record.first);
       return true;
     });
@@ -97,19 +95,21 @@ void PacketStore::erase_if(Which which) {
 }
 
 void PacketStore::forget_sent(bool mqtt5, int id) {
-  erase_if([&](const std::string& key, const std::string&) {
+  erase_if([&](const std::string& key) {
     return sent(key) && of_mqtt5(key) == mqtt5 && packet_id(key) == id;
   });
 }
 
 void PacketStore::forget_sent_qos1(bool mqtt5) {
-  erase_if([&](const std::string& key, const std::string& packet) {
-    return sent_publish(key) && of_mqtt5(key) == mqtt5 && !has(packet, kQos2);
+  auto state = state_.lock();
+  std::erase_if(state->records, [&](const auto& record) {
+    const auto& [key, kept] = record;
+    return sent_publish(key) && of_mqtt5(key) == mqtt5 && !has(kept.packet, kQos2);
   });
 }
 
 void PacketStore::keep_only(bool mqtt5) {
-  erase_if([&](const std::string& key, const std::string&) { return of_mqtt5(key) != mqtt5; });
+  erase_if([&](const std::string& key) { return of_mqtt5(key) != mqtt5; });
 }
 
 bool PacketStore::has_sent(int id) const {
@@ -131,7 +131,7 @@ void PacketStore::settle(bool taken, bool stored) {
 }
 
 void PacketStore::clear() {
-  erase_if([](const std::string&, const std::string&) { return true; });
+  erase_if([](const std::string&) { return true; });
 }
 
 mqtt::string_collection PacketStore::keys() const {
@@ -155,8 +155,7 @@ void PacketStore::put(const std::string& key, const std::vector<mqtt::string_vie
 // we ended before the record was taken out.
 void PacketStore::put_received(const std::string& key, std::string packet) {
   std::string kept = bare_publish(key, packet);
-  const bool known = contains_key(key);
-  const bool repeated = known && has(packet, kDup) && get(key) == kept;
+  const bool repeated = has(packet, kDup) && get(key) == kept;
   if (!of_mqtt5(key)) {
     if (repeated) return;
     bool stored = false;
@@ -164,7 +163,7 @@ void PacketStore::put_received(const std::string& key, std::string packet) {
     state_.lock()->records[key] = {std::move(kept), stored};
     return;
   }
-  if (known && !repeated) {
+  if (!repeated && contains_key(key)) {
     // Paho would take it for a repetition, and acknowledge it.
     log::info("a packet identifier of QoS 2 is in use again: connecting anew to take its message");
     remove(key);

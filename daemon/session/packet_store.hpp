@@ -52,7 +52,6 @@ class PacketStore : public mqtt::iclient_persistence {
   // The number in the outbox of a message whose exchange ends with that record; nothing when it is
   // not known, or when the message is to be sent again.
   using NumberOf = std::function<std::optional<std::uint64_t>(int packet_id)>;
-
   // What could not be written, before a refusal for that reason.
   using NotWritten = std::function<void(const std::string& what)>;
 
@@ -75,7 +74,8 @@ class PacketStore : public mqtt::iclient_persistence {
   // The sent PUBLISH packets of QoS 2, by packet identifier.
   std::map<int, std::string> sent_qos2(bool mqtt5) const;
   void forget_sent(bool mqtt5, int packet_id);
-  // Those of QoS 1: the others wait for keep_only(), in case it comes to nothing.
+  // Those of QoS 1, which are in memory only: the others wait for keep_only(), in case it comes to
+  // nothing.
   void forget_sent_qos1(bool mqtt5);
   // The broker speaks this version: what is of the other one is over.
   void keep_only(bool mqtt5);
@@ -116,12 +116,12 @@ class PacketStore : public mqtt::iclient_persistence {
   void erase_if(Which which);
 
   Spool* const spool_;
-  const SentGone sent_gone_;  // called without the lock
-  const NumberOf number_of_;  // likewise
-  const NotWritten not_written_;
-  Receiver receiver_;    // likewise
-  std::string session_;  // changes while there is no client
-  bool mqtt5_ = true;    // likewise
+  const SentGone sent_gone_;      // called without the lock
+  const NumberOf number_of_;      // likewise
+  const NotWritten not_written_;  // likewise
+  Receiver receiver_;             // likewise
+  std::string session_;           // changes while there is no client
+  bool mqtt5_ = true;             // likewise
   mutable Guarded<State> state_;
 };
 

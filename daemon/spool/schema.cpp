@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/base/error.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/spool/state_directory.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -80,15 +80,10 @@ void migrate_from_1(sqlite::Database& database) {
   database.run("DROP TABLE old_messages; DROP TABLE deliveries");
 }
 
-[[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why,
-                         const std::string& expected) {
-  throw StartError({{{file.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
-}
-
 void refuse_if_foreign(sqlite::Database& database, const std::filesystem::path& file) {
   if (sqlite::Statement(database, "SELECT count(*) FROM sqlite_schema").only_number() > 0)
-    refuse(file, "is the database of another program",
-           "expected a spool, or nothing: move it away, or name another spool.directory");
+    unusable(file, "is the database of another program",
+             "expected a spool, or nothing: move it away, or name another spool.directory");
 }
 
 // Of all that is used before, or without, reading every message.  Dead letters and messages may be
@@ -114,14 +109,13 @@ sqlite::Database open_spool(const std::filesystem::path& file, Durability durabi
         "anything in it, that is lost",
         file.string());
   sqlite::Database database(file);
-  if (const std::int64_t format = format_of(database); format == 0)
-    refuse_if_foreign(database, file);
+  const std::int64_t format = format_of(database);
+  if (format == 0) refuse_if_foreign(database, file);
   database.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0");
   database.run(durability == Durability::power ? "PRAGMA synchronous=FULL"
                                                : "PRAGMA synchronous=NORMAL");
-  const std::int64_t format = format_of(database);
   if (format > kFormat)
-    refuse(
+    unusable(
         file,
         fmt::format("was written by a later version of fastmqttd: it has format {}, this version "
                     "knows {}",

@@ -37,11 +37,6 @@ constexpr const char* kMoveAway =
     "expected a spool; nothing was deleted: to go on move spool.db, spool.db-wal and spool.db-shm "
     "away, together";
 
-[[noreturn]] void unusable(const std::filesystem::path& what, const std::string& why,
-                           const std::string& expected) {
-  throw StartError({{{what.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
-}
-
 // Of the extended one (sqlite.org/rescode.html).
 int primary_code(const sqlite::Error& error) { return error.code() & 0xff; }
 

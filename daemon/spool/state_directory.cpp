@@ -18,12 +18,12 @@ namespace {
 constexpr const char* kExpected =
     "expected a directory that the daemon may write: see spool.directory, or set STATE_DIRECTORY";
 
-[[noreturn]] void unusable(const std::filesystem::path& what, const std::string& why,
-                           const std::string& expected) {
+}  // namespace
+
+void unusable(const std::filesystem::path& what, const std::string& why,
+              const std::string& expected) {
   throw StartError({{{what.string(), 0, 0}, "", why, expected}}, ExitStatus::spool);
 }
-
-}  // namespace
 
 std::filesystem::path state_directory(const SpoolConfig& config) {
   if (config.directory) return config.directory->value();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "daemon/base/unique_fd.hpp"
 #include "daemon/config/config.hpp"
@@ -15,5 +16,9 @@ std::filesystem::path state_directory(const SpoolConfig& config);
 // deliver everything twice.  Throws StartError: with status 77 for a directory of somebody else, or
 // one that others may write, for there the database could be replaced; else with 74.
 UniqueFd lock_state_directory(const std::filesystem::path& directory);
+
+// Throws StartError with status 74: what it is that cannot be used, why, and what was expected.
+[[noreturn]] void unusable(const std::filesystem::path& what, const std::string& why,
+                           const std::string& expected);
 
 }  // namespace fastmqttd
