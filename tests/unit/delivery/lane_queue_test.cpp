@@ -398,7 +398,7 @@ TEST_F(LaneQueueTest, KeepsTheOrderOfATopicAcrossMemoryAndSpool) {
   push("a", "6", 0);
   EXPECT_EQ(offer("a", "7"), kLeft);
   EXPECT_EQ(take(), "2#1 3#1 4#1") << "6 has to wait for 5";
-  for (const std::size_t i : {0, 1, 2}) settle(i, FASTMQTT_OK);
+  for (const std::size_t i : {0u, 1u, 2u}) settle(i, FASTMQTT_OK);
   EXPECT_GT(read_back(), 0);
   EXPECT_EQ(take(), "5#1 6#1 7#1");
 }
@@ -442,7 +442,7 @@ TEST_F(LaneQueueTest, SuspendsAfterFiveFailuresInARowAndTriesOneAtAPause) {
   retry_.delay_max = 10s;
   for (int i = 0; i < 10; ++i) push(std::to_string(i), std::to_string(i));
   EXPECT_EQ(take(4), "0#1 1#1 2#1 3#1");
-  for (const std::size_t i : {0, 1, 2, 3}) settle(i, FASTMQTT_RETRY);
+  for (const std::size_t i : {0u, 1u, 2u, 3u}) settle(i, FASTMQTT_RETRY);
   EXPECT_FALSE(queue().suspended());
   EXPECT_EQ(take(1), "4#1");
   settle(0, FASTMQTT_RETRY);
