@@ -454,7 +454,8 @@ TEST_F(Refusal, NothingOfALostSessionIsCountedOn) {
     if (time < 3) return suback;
     // On the third connection: of the first one a message comes at once, the other has to wait.
     if (!strict) return ""s;
-    const std::string properties = packet.bytes.substr(4, 1 + packet.bytes[4]);
+    const std::string properties =
+        packet.bytes.substr(4, 1u + static_cast<unsigned char>(packet.bytes[4]));
     return suback + wire_packet(0x32, wire_text("a/b") + "\x00\x01"s + properties + "between");
   });
   configure(recorder("all", "{topic: a/+, qos: 2}, +/b"),
