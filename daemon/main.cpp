@@ -1,4 +1,5 @@
 // fastmqttd: options → config → handlers → session → ready → wait → drain → stop.
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,21 +17,19 @@
 #include "daemon/base/error.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/config/print.hpp"
-#include "daemon/config/reader.hpp"
 #include "daemon/delivery/dispatcher.hpp"
-#include "daemon/delivery/handlers_to_run.hpp"
 #include "daemon/operate/control.hpp"
 #include "daemon/operate/control_server.hpp"
 #include "daemon/operate/control_socket.hpp"
 #include "daemon/operate/crash_report.hpp"
 #include "daemon/operate/log_sinks.hpp"
 #include "daemon/operate/main_loop.hpp"
+#include "daemon/operate/reloader.hpp"
+#include "daemon/operate/setup.hpp"
 #include "daemon/operate/start_watch.hpp"
 #include "daemon/operate/supervisor.hpp"
 #include "daemon/plugin/handler_library.hpp"
-#include "daemon/session/client_id.hpp"
 #include "daemon/session/session.hpp"
-#include "daemon/session/tls.hpp"
 #include "daemon/spool/state_directory.hpp"
 
 namespace fastmqttd {
@@ -51,75 +50,15 @@ struct Handlers {
   std::unique_ptr<Dispatcher> dispatcher;
 };
 
-std::vector<HandlerLibrary> load_libraries(const Config& config, std::vector<Problem>& problems) {
-  return load_handler_libraries(config.plugin_directories, config.default_plugin_directories,
-                                plugins_kept_off(config), problems);
-}
-
-// Files of mqtt.ssl that cannot be used; those that references name are looked at too.
-void check_tls(const Config& config, std::vector<Problem>& problems) {
-  if (!config.mqtt.ssl) return;
-  const auto report = [&](const std::string& key, const std::string& what) {
-    problems.push_back({config.mqtt.ssl->place, key, what, ""});
-  };
-  try {
-    if (const auto problem = problem_of(expand(*config.mqtt.ssl)))
-      report("mqtt.ssl." + problem->key, problem->what);
-  } catch (const std::runtime_error& error) {
-    report("mqtt.ssl", error.what());
-  }
-}
-
 // Throws StartError with every problem of every plugin and handler.
 Handlers load_handlers(const Config& config, const std::function<void()>& attention,
                        Spool* spool = nullptr) {
-  const bool optimistic = config.mqtt.optimistic_acknowledgement;
-  std::vector<Problem> problems;
-  check_tls(config, problems);
   Handlers handlers;
-  handlers.libraries = load_libraries(config, problems);
-  const auto chosen = choose_handlers(config, handlers.libraries, problems);
-  try {
-    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool, optimistic);
-  } catch (const StartError& error) {
-    if (error.status() == ExitStatus::spool) throw;
-    problems.insert(problems.end(), error.problems().begin(), error.problems().end());
-  }
-  if (!problems.empty()) throw StartError(problems);
+  set_up_handlers(config, handlers.libraries, [&](const std::vector<HandlerToRun>& chosen) {
+    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool,
+                                                       config.mqtt.optimistic_acknowledgement);
+  });
   return handlers;
-}
-
-// Whoever dropped one in should know; empty when there is none.
-std::string idle_plugins(const Config& config, const std::vector<HandlerLibrary>& libraries) {
-  std::string names;
-  for (const std::string& name : plugins_without_entry(config, libraries))
-    names += (names.empty() ? "" : ", ") + name;
-  if (names.empty()) return {};
-  return "plugins without topics of their own, which run once an entry under 'handlers' names "
-         "them: " +
-         names;
-}
-
-std::string client_id(const Config& config, const std::string& config_file) {
-  if (config.mqtt.client_id) return config.mqtt.client_id->value();
-  if (auto id = default_client_id(std::filesystem::path(config_file).stem().string())) return *id;
-  throw StartError({{{config_file, 0, 0},
-                     "mqtt.client_id",
-                     "is not set, and this machine has no /etc/machine-id to derive it from",
-                     "a name that no other client of the broker uses",
-                     false}});
-}
-
-// With a configuration that is wrong the plugins are looked at all the same: whoever mends the one
-// should know of the others.
-Config read_whole_config(const CommandLine& command) {
-  std::vector<Problem> problems;
-  Config config = read_config(command.config, problems);
-  if (problems.empty()) return config;
-  const bool directories_known = std::ranges::none_of(
-      problems, [](const Problem& p) { return p.key.starts_with("plugin_directories"); });
-  if (directories_known && !command.print_config) load_libraries(config, problems);
-  throw StartError(problems);
 }
 
 // Only where it was named: by itself the unit's is not there before systemd makes it.
@@ -160,7 +99,7 @@ void log_counts(const Dispatcher& dispatcher) {
     const Outbox::Counts published = lane->publish_counts();
     if (published.published + published.failed + published.waiting > 0)
       text += fmt::format(", {} published, {} not", published.published, published.failed);
-    for (const auto& [name, value] : lane->handler_counters())
+    for (const auto& [name, value] : lane->stats()->own.values())
       text += fmt::format(", {} {}", name, value);
     log::write(log::Level::info, text, {{"MQTT_HANDLER", lane->name()}});
     if (published.waiting > 0)
@@ -191,7 +130,11 @@ int run(const Config& config, const std::string& config_file) {
   log::info("fastmqttd {} starting", build::kVersion);
 
   Supervisor* supervisor = nullptr;
-  MainLoop loop([&] { supervisor->look(); });
+  Reloader* reloader = nullptr;
+  MainLoop loop([&] {
+    supervisor->look();
+    reloader->look();
+  });
   const auto attention = [&loop] { loop.wake(); };
   auto start_watch = std::make_unique<StartWatch>();
   const std::filesystem::path state = state_directory(config.spool);
@@ -210,10 +153,14 @@ int run(const Config& config, const std::string& config_file) {
     log::info("{} messages of an earlier run are to be handled first", restored.deliveries);
   if (restored.publishes > 0)
     log::info("{} messages of an earlier run are to be published first", restored.publishes);
-  Session session(config.mqtt, client_id(config, config_file), state, spool, dispatcher, attention);
+  Session session({config.mqtt, client_id(config, config_file)}, state, spool, dispatcher,
+                  attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
   supervisor = &the_supervisor;
-  Control control(dispatcher, session, spool);
+  Reloader the_reloader({loop, spool, dispatcher, session, the_supervisor}, config_file, config);
+  reloader = &the_reloader;
+  loop.on_signal(SIGHUP, [reloader] { reloader->begin(); });
+  Control control(dispatcher, session, spool, the_reloader);
   std::unique_ptr<ControlServer> control_server;
   if (auto socket = open_control_socket(config.control))
     control_server = std::make_unique<ControlServer>(std::move(socket), control);
@@ -227,7 +174,8 @@ int run(const Config& config, const std::string& config_file) {
   log_counts(dispatcher);
   spool.flush(kFlushLimit);
   // What still hangs in a call cannot be destroyed under it.
-  if (!dispatcher.finished() || session.state().phase != SessionState::Phase::stopped) {
+  if (!dispatcher.finished() || session.state().phase != SessionState::Phase::stopped ||
+      !reloader->may_go()) {
     log::info("stopped");
     std::_Exit(status);
   }
@@ -251,7 +199,7 @@ int start(const CommandLine& command) {
   set_up_log({});
   install_crash_report();
   try {
-    const Config config = read_whole_config(command);
+    const Config config = read_whole_config(command.config, !command.print_config);
     if (command.print_config) {
       std::cout << print_config(config);
       return 0;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/error.hpp"
@@ -18,6 +19,13 @@
 namespace fastmqttd {
 
 using namespace std::chrono_literals;
+
+// Where something stands in the files: two configurations that differ in that alone are the same.
+struct Whereabouts : Place {
+  Whereabouts() = default;
+  Whereabouts(Place place) : Place(std::move(place)) {}  // NOLINT(google-explicit-constructor)
+  bool operator==(const Whereabouts&) const { return true; }
+};
 
 // MQTT protocol versions, by the number in CONNECT [MQTT-3.1.2-2].
 enum class MqttVersion { v3_1 = 3, v3_1_1 = 4, v5 = 5 };
@@ -36,7 +44,9 @@ struct TlsConfig {
   TlsVersion min_version = TlsVersion::v1_2;
   std::vector<Text> alpn;  // protocols, the most wanted first
   bool verify = true;      // the broker's certificate and its name
-  Place place = {};        // of the section
+  Whereabouts place = {};  // of the section
+
+  bool operator==(const TlsConfig&) const = default;
 };
 
 struct MqttConfig {
@@ -63,6 +73,8 @@ struct MqttConfig {
   std::optional<std::chrono::seconds> session_expiry_interval;  // MQTT 5; nothing: never
   bool optimistic_acknowledgement = false;
   std::optional<std::uint16_t> receive_maximum;  // MQTT 5
+
+  bool operator==(const MqttConfig&) const = default;
 };
 
 // What an acknowledged message survives.
@@ -75,6 +87,8 @@ struct SpoolConfig {
   std::optional<Text> directory;  // default: see spool/state_directory.hpp
   Durability durability = Durability::process;
   std::uint64_t max_size = 1ull << 30;  // bytes
+
+  bool operator==(const SpoolConfig&) const = default;
 };
 
 // One filter that a handler asks for, with the options of MQTT 5.0 section 3.8.3.1.
@@ -86,6 +100,8 @@ struct SubscriptionConfig {
   int retain_handling_options = 0;
   std::optional<std::uint32_t> subscription_identifier = {};  // its messages carry it
   std::string written = {};  // the topic with its references, for printing; "" when it has none
+
+  bool operator==(const SubscriptionConfig&) const = default;
 };
 
 // What becomes of a QoS 0 message when the queue is full.
@@ -95,6 +111,8 @@ struct QueueConfig {
   std::uint64_t messages = 10'000;
   std::uint64_t size = 64ull << 20;  // bytes
   WhenFull when_full = WhenFull::spool;
+
+  bool operator==(const QueueConfig&) const = default;
 };
 
 struct RetryConfig {
@@ -102,21 +120,25 @@ struct RetryConfig {
   Duration delay = 1s;                         // before the second attempt; doubles up to
   Duration delay_max = 5min;
   std::optional<Duration> max_age;  // since arrival
+
+  bool operator==(const RetryConfig&) const = default;
 };
 
 struct HandlerConfig {
-  std::string name;  // of the instance
-  Place place;       // of its entry; no file for a drop-in plugin without one
+  std::string name;   // of the instance
+  Whereabouts place;  // of its entry; no file for a drop-in plugin without one
   std::string plugin;
   std::optional<std::vector<SubscriptionConfig>> subscribe;  // nothing: what the plugin declares
   HandlerOptions options;
   bool enabled = true;
   int workers = 1;  // instances, the topics spread over them
-  Place workers_place = {};
+  Whereabouts workers_place = {};
   QueueConfig queue;
   RetryConfig retry;
   Duration timeout = 30s;  // of one call, or one pending answer
   bool skip_retained = false;
+
+  bool operator==(const HandlerConfig&) const = default;
 };
 
 enum class LogTarget { automatic, journal, standard_error };
@@ -124,6 +146,8 @@ enum class LogTarget { automatic, journal, standard_error };
 struct LogConfig {
   log::Level level = log::Level::info;
   LogTarget target = LogTarget::automatic;
+
+  bool operator==(const LogConfig&) const = default;
 };
 
 // A path of a socket has no room for more bytes, see unix(7).
@@ -132,7 +156,9 @@ inline constexpr std::size_t kMostSocketPath = 107;
 // Where fastmqttctl finds the daemon.
 struct ControlConfig {
   std::optional<Text> socket;  // default: see operate/control_socket.hpp
-  Place place = {};            // of the socket
+  Whereabouts place = {};      // of the socket
+
+  bool operator==(const ControlConfig&) const = default;
 };
 
 struct Config {

@@ -25,6 +25,12 @@ class HandlerOptions {
     Place key_place = {};  // of its name; of the value when it has none: an item, the whole tree
     bool list = false;
     std::vector<std::string> members = {};  // names of a map's values, "0", "1" ... of a list's
+
+    // As a plugin sees them.
+    bool operator==(const Entry& other) const {
+      return path == other.path && text == other.text && scalar == other.scalar &&
+             null == other.null && list == other.list && members == other.members;
+    }
   };
 
   HandlerOptions() = default;  // no options
@@ -36,6 +42,8 @@ class HandlerOptions {
   // The names at the top, with their places, for a check against what the plugin knows.
   std::vector<const Entry*> top() const;
   const std::vector<Entry>& entries() const { return entries_; }
+
+  bool operator==(const HandlerOptions&) const = default;
 
  private:
   std::vector<Entry> entries_;  // every node of the tree, in file order

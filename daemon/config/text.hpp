@@ -21,6 +21,8 @@ class Text {
   const std::string& source() const { return source_; }
   const std::string& value() const { return value_; }
   bool has_references() const { return source_ != value_; }
+  // Whatever was written.
+  bool operator==(const Text& other) const { return value_ == other.value_; }
 
  private:
   std::string source_;

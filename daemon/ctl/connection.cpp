@@ -20,7 +20,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kRefused = 1;
 constexpr int kUnavailable = static_cast<int>(ExitStatus::unavailable);
-constexpr auto kAnswerLimit = std::chrono::seconds(60);
+// Longer than the daemon takes to answer anything: see Reloader::kLongest.
+constexpr auto kAnswerLimit = std::chrono::seconds(100);
 
 // cpp-httplib does not say why it cannot connect.
 std::string why_unreachable(const sockaddr_un& address) {

@@ -41,7 +41,7 @@ void for_each_page(const Connection& daemon, const std::string& handler, F print
     std::multimap<std::string, std::string> parameters{{"after", std::to_string(after)},
                                                        {"limit", std::to_string(kPage)}};
     if (!handler.empty()) parameters.emplace("handler", handler);
-    const Json page = daemon.get("/dead-letters", parameters).at("dead_letters");
+    const Json page = daemon.get("/v1/dead-letters", parameters).at("dead_letters");
     if (page.empty()) return;
     print(page);
     if (std::ferror(stdout)) return;  // nobody reads any more
@@ -177,7 +177,7 @@ int list_dead_letters(const Connection& daemon, const std::string& handler, bool
 }
 
 int show_dead_letter(const Connection& daemon, std::int64_t id, bool json) {
-  const Json letter = daemon.get("/dead-letter", {{"id", std::to_string(id)}});
+  const Json letter = daemon.get("/v1/dead-letter", {{"id", std::to_string(id)}});
   if (json)
     std::puts(letter.dump(2).c_str());
   else
@@ -186,17 +186,17 @@ int show_dead_letter(const Connection& daemon, std::int64_t id, bool json) {
 }
 
 int replay_dead_letters(const Connection& daemon, const DeadLetters& which) {
-  return settle(daemon, "/dead-letters/replay", "replayed", which);
+  return settle(daemon, "/v1/dead-letters/replay", "replayed", which);
 }
 
 int drop_dead_letters(const Connection& daemon, const DeadLetters& which) {
-  return settle(daemon, "/dead-letters/drop", "dropped", which);
+  return settle(daemon, "/v1/dead-letters/drop", "dropped", which);
 }
 
 int forget_messages(const Connection& daemon, const std::string& handler) {
   std::uint64_t forgotten = 0;
   for (bool end = false; !end;) {
-    const Json answer = daemon.post("/forget", {{"handler", handler}});
+    const Json answer = daemon.post("/v1/forget", {{"handler", handler}});
     forgotten += answer.at("forgotten").get<std::uint64_t>();
     end = answer.at("end");
   }

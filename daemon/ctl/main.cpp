@@ -12,6 +12,7 @@
 #include "daemon/base/error.hpp"
 #include "daemon/ctl/dead_letters.hpp"
 #include "daemon/ctl/failure.hpp"
+#include "daemon/ctl/reload.hpp"
 #include "daemon/ctl/status.hpp"
 #include "daemon/ctl/terminal.hpp"
 #include "daemon/ctl/try.hpp"
@@ -92,6 +93,14 @@ void add_status(CLI::App& app, Arguments& a, Command& chosen) {
       [&] { chosen = [&a] { return show_status(Connection(a.socket), a.json); }; });
 }
 
+void add_reload(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "reload",
+      "Take up the changed configuration: exit status 0 when all of it is in force, 78 with the "
+      "reasons when nothing was changed");
+  command->final_callback([&] { chosen = [&a] { return reload(Connection(a.socket)); }; });
+}
+
 // Of what a script has left empty nothing is meant, least of all everything.
 const CLI::Validator kHandlerName(
     [](const std::string& text) { return text.empty() ? "expected a handler's name" : ""; },
@@ -163,6 +172,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();  // --socket may stand anywhere
   add_status(app, arguments, chosen);
+  add_reload(app, arguments, chosen);
   add_dead_letters(app, arguments, chosen);
   add_forget(app, arguments, chosen);
   add_match(app, arguments, chosen);

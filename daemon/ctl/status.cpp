@@ -40,7 +40,7 @@ void print_handlers(const Json& handlers) {
 }  // namespace
 
 int show_status(const Connection& daemon, bool json) {
-  const Json status = daemon.get("/status");
+  const Json status = daemon.get("/v1/status");
   if (json) {
     std::puts(status.dump(2).c_str());
     return 0;

@@ -150,7 +150,8 @@ class Trial : private HandlerRequests {
  public:
   Trial(const HandlerLibrary& library, const HandlerConfig& config)
       // Not make_unique: only this class may turn itself into its private base.
-      : timeout_(config.timeout), instance_(new HandlerInstance(library, config, *this)) {}
+      : timeout_(config.timeout),
+        instance_(new HandlerInstance(library, config, counters_, *this)) {}
 
   // The answer, and in `remark` what is to be said of it.
   fastmqtt_result deliver(const MessagePtr& message, std::string& remark) {
@@ -176,7 +177,7 @@ class Trial : private HandlerRequests {
     return FASTMQTT_RETRY;
   }
 
-  std::map<std::string, std::uint64_t> counters() const { return instance_->counters(); }
+  std::map<std::string, std::uint64_t> counters() const { return counters_.values(); }
 
  private:
   struct State {
@@ -226,6 +227,7 @@ class Trial : private HandlerRequests {
   fastmqtt_message view_{};
   std::condition_variable changed_;
   Guarded<State> state_;
+  HandlerCounters counters_;
   std::unique_ptr<HandlerInstance> instance_;
 };
 
@@ -258,7 +260,7 @@ int run(const TryArguments& arguments) {
 
   HandlerConfig config;
   config.name = config.plugin = library.name;
-  if (!arguments.options.empty()) config.place = {"--options", 0, 0};
+  if (!arguments.options.empty()) config.place = Place{"--options", 0, 0};
   config.options = read_options(text_or_file(arguments.options, kMaxYamlBytes));
   config.timeout = *timeout;
   std::string remark;

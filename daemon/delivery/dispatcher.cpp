@@ -12,29 +12,17 @@ namespace {
 constexpr Duration kStoreAgain = std::chrono::seconds(1);
 constexpr Duration kStoreAgainMost = std::chrono::minutes(1);
 
-std::vector<std::unique_ptr<Lane>> make_lanes(const std::vector<HandlerToRun>& handlers,
-                                              Outbox& outbox, Spool* spool,
-                                              const std::function<void()>& attention) {
-  std::vector<std::unique_ptr<Lane>> lanes;
-  std::vector<Problem> problems;
-  for (const HandlerToRun& handler : handlers) {
-    try {
-      lanes.push_back(
-          std::make_unique<Lane>(handler.config, *handler.library, outbox, spool, attention));
-    } catch (const StartError& error) {
-      if (error.status() == ExitStatus::spool) throw;
-      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
-    }
-  }
-  if (!problems.empty()) throw StartError(problems);
-  return lanes;
+Routing::Filters filters_of(const Lanes& lanes) {
+  Routing::Filters filters;
+  for (const LanePtr& lane : lanes)
+    filters.push_back(lane->config().subscribe.value_or(std::vector<SubscriptionConfig>()));
+  return filters;
 }
 
-std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<HandlerToRun>& handlers) {
-  std::vector<std::vector<SubscriptionConfig>> filters;
-  for (const HandlerToRun& handler : handlers)
-    filters.push_back(handler.config.subscribe.value_or(std::vector<SubscriptionConfig>()));
-  return filters;
+LanePtr find(const Lanes& lanes, const std::string& name) {
+  const auto found =
+      std::ranges::find(lanes, name, [](const LanePtr& lane) { return lane->name(); });
+  return found == lanes.end() ? nullptr : *found;
 }
 
 }  // namespace
@@ -42,23 +30,97 @@ std::vector<std::vector<SubscriptionConfig>> filters_of(const std::vector<Handle
 Dispatcher::Dispatcher(const std::vector<HandlerToRun>& handlers,
                        const std::function<void()>& attention, Spool* spool, bool optimistic)
     : spool_(spool),
-      optimistic_(optimistic),
+      attention_(attention),
       outbox_(spool),
-      lanes_(make_lanes(handlers, outbox_, spool, attention)),
-      routing_(filters_of(handlers)),
-      attention_(attention) {}
+      lanes_(std::make_shared<const Lanes>()),
+      routing_(filters_of(*begin_with(prepare(handlers, optimistic)))) {}
+
+LanesPtr Dispatcher::begin_with(Lineup lineup) {
+  auto receiving = in_order_.lock();
+  receiving->optimistic = lineup.optimistic;
+  return receiving->lanes = *lanes_.lock() = std::make_shared<const Lanes>(std::move(lineup.lanes));
+}
+
+Dispatcher::Lineup Dispatcher::prepare(const std::vector<HandlerToRun>& handlers, bool optimistic) {
+  const Lanes now = lanes();
+  Lineup lineup{{}, optimistic};
+  std::vector<Problem> problems;
+  for (const HandlerToRun& handler : handlers) {
+    const LanePtr before = find(now, handler.config.name);
+    if (before && before->config() == handler.config &&
+        before->library().handler == handler.library->handler) {
+      lineup.lanes.push_back(before);
+      continue;
+    }
+    try {
+      lineup.lanes.push_back(std::make_shared<Lane>(handler.config, *handler.library, outbox_,
+                                                    spool_, attention_, before.get()));
+    } catch (const StartError& error) {
+      if (error.status() == ExitStatus::spool) throw;
+      problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+    }
+  }
+  if (!problems.empty()) throw StartError(problems);
+  return lineup;
+}
+
+Dispatcher::Changed Dispatcher::change_to(Lineup lineup) {
+  const Lanes before = lanes();
+  Changed changed;
+  std::vector<bool> is_new;
+  for (const LanePtr& lane : lineup.lanes) {
+    is_new.push_back(std::ranges::find(before, lane) == before.end());
+    if (!is_new.back()) continue;
+    (find(before, lane->name()) ? changed.replaced : changed.added).push_back(lane->name());
+    // What waits for it from here on, and what has before.
+    if (spool_) lane->restore();
+  }
+  {
+    auto receiving = in_order_.lock_first();
+    receiving->lanes = *lanes_.lock() = std::make_shared<const Lanes>(lineup.lanes);
+    receiving->optimistic = lineup.optimistic;
+    routing_.change(filters_of(lineup.lanes), std::move(is_new));
+  }
+  for (const LanePtr& lane : before) {
+    if (std::ranges::find(lineup.lanes, lane) != lineup.lanes.end()) continue;
+    const LanePtr after = find(lineup.lanes, lane->name());
+    if (!after) changed.removed.push_back(lane->name());
+    handovers_.push_back(std::make_unique<Handover>(lane, after, spool_, attention_));
+  }
+  for (const std::string& name : changed.added) find(lineup.lanes, name)->start();
+  return changed;
+}
+
+std::vector<const Handover*> Dispatcher::handovers() const {
+  std::vector<const Handover*> all;
+  for (const auto& handover : handovers_)
+    if (!handover->is_over()) all.push_back(handover.get());
+  return all;
+}
+
+bool Dispatcher::is_changing() {
+  std::erase_if(handovers_, [](const auto& handover) { return handover->is_over(); });
+  return !handovers_.empty();
+}
+
+LanePtr Dispatcher::lane(const std::string& handler) const { return find(lanes(), handler); }
 
 Dispatcher::Restored Dispatcher::restore() {
   Restored restored;
   if (!spool_) return restored;
   std::vector<Outbox::SenderPtr> senders;
-  for (const auto& lane : lanes_) {
+  for (const LanePtr& lane : lanes()) {
     senders.push_back(lane->sender());
     const std::size_t messages = spool_->waiting(lane->key());
     if (messages > 0) lane->restore();
     restored.deliveries += messages;
   }
   restored.publishes = outbox_.restore(senders);
+  warn_of_messages_for_others();
+  return restored;
+}
+
+void Dispatcher::warn_of_messages_for_others() const {
   for (const auto& [name, left] : left_for_others())
     log::write(log::Level::warning,
                fmt::format("{} wait in the spool for the handler {}, which is not configured: they "
@@ -66,52 +128,51 @@ Dispatcher::Restored Dispatcher::restore() {
                            "messages, and 'fastmqttctl dead-letters drop' the dead letters",
                            what_waits(left.waiting, left.dead_letters), name, name),
                {{"MQTT_HANDLER", name}});
-  return restored;
 }
 
 void Dispatcher::start() {
-  for (const auto& lane : lanes_) lane->start();
+  for (const LanePtr& lane : lanes()) lane->start();
 }
 
 bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record, bool* was_stored) {
-  auto targets = in_order_.lock_first();
+  auto receiving = in_order_.lock_first();
   Message::Parts whole = parts;
   whole.received_ns = realtime_ns();
   whole.id = next_message_id();
   const auto message = std::make_shared<const Message>(whole);
-  choose_targets(*message, *targets);
-  if (!store(*message, record, *targets)) return false;
-  if (was_stored) *was_stored = !targets->stored.empty();
-  for (const auto& [lane, stored] : targets->all) lane->push(message, stored);
+  choose_targets(*message, *receiving);
+  if (!store(*message, record, *receiving)) return false;
+  if (was_stored) *was_stored = !receiving->stored.empty();
+  for (const auto& [lane, stored] : receiving->targets) lane->push(message, stored);
   return true;
 }
 
 // The lanes that want it, and for which of them it is to be stored.
-void Dispatcher::choose_targets(const Message& message, Targets& targets) {
-  targets.all.clear();
-  targets.stored.clear();
-  if (!routing_.find(message, targets.lanes)) {
+void Dispatcher::choose_targets(const Message& message, Receiving& receiving) {
+  receiving.targets.clear();
+  receiving.stored.clear();
+  if (!routing_.find(message, receiving.numbers)) {
     auto unrouted = unrouted_.lock();
     unrouted->topic = message.topic();
     if (unrouted->messages++ == 0) attention_();
   }
-  const bool promised = is_promised(message);
-  for (const std::uint32_t number : targets.lanes) {
-    Lane& lane = *lanes_[number];
+  const bool promised = is_promised(message, receiving);
+  for (const std::uint32_t number : receiving.numbers) {
+    Lane& lane = *(*receiving.lanes)[number];
     if (lane.config().skip_retained && message.retain()) continue;
     const bool may_spill = spool_ && lane.config().queue.when_full == WhenFull::spool;
     const bool stored = promised || (may_spill && !lane.takes(message));
-    targets.all.push_back({&lane, stored});
-    if (stored) targets.stored.push_back(lane.key());
+    receiving.targets.push_back({&lane, stored});
+    if (stored) receiving.stored.push_back(lane.key());
   }
 }
 
 // What nothing was promised for is dropped when it cannot be stored.
-bool Dispatcher::store(const Message& message, const PacketRecord* record, Targets& targets) {
-  if (targets.stored.empty()) return true;
+bool Dispatcher::store(const Message& message, const PacketRecord* record, Receiving& receiving) {
+  if (receiving.stored.empty()) return true;
   std::string why;
-  const bool promised = is_promised(message);
-  if (spool_->append(message, targets.stored, promised ? record : nullptr, why)) {
+  const bool promised = is_promised(message, receiving);
+  if (spool_->append(message, receiving.stored, promised ? record : nullptr, why)) {
     store_pause_ = {};
     return true;
   }
@@ -119,11 +180,11 @@ bool Dispatcher::store(const Message& message, const PacketRecord* record, Targe
     refuse("a message cannot be stored: " + why);
     return false;
   }
-  std::erase_if(targets.all, [](const Targets::One& target) {
+  std::erase_if(receiving.targets, [](const Receiving::Target& target) {
     if (target.stored) target.lane->drop();
     return target.stored;
   });
-  targets.stored.clear();
+  receiving.stored.clear();
   return true;
 }
 
@@ -150,7 +211,7 @@ std::string Dispatcher::what_stays() {
       whose += fmt::format("{}{}: {}", whose.empty() ? "" : ", ", name,
                            left.dead_letters + left.waiting);
   };
-  for (const auto& lane : lanes_) add(lane->name(), {0, lane->dead_letters()});
+  for (const LanePtr& lane : lanes()) add(lane->name(), {0, lane->dead_letters()});
   for (const auto& [name, left] : left_for_others()) add(name, left);
   if (whose.empty()) return {};
   return fmt::format(
@@ -165,41 +226,40 @@ bool Dispatcher::replay(std::int64_t dead_letter) {
   const std::uint64_t id = next_message_id();
   const std::optional<HandlerKey> handler = spool_->replay(dead_letter, id);
   if (!handler) return false;
-  for (const auto& lane : lanes_)
+  for (const LanePtr& lane : lanes())
     if (lane->key() == *handler) lane->leave(id);
   return true;
 }
 
 void Dispatcher::close() {
-  for (const auto& lane : lanes_) lane->close();
+  for (const LanePtr& lane : lanes()) lane->close();
 }
 
 void Dispatcher::abandon() {
-  for (const auto& lane : lanes_) lane->abandon();
+  for (const LanePtr& lane : lanes()) lane->abandon();
+  for (const Handover* handover : handovers()) handover->before().abandon();
 }
 
 bool Dispatcher::finished() const {
-  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->finished(); });
+  return handovers().empty() &&
+         std::ranges::all_of(lanes(), [](const auto& lane) { return lane->finished(); });
 }
 
 bool Dispatcher::at_rest() const {
-  return std::ranges::all_of(lanes_, [](const auto& lane) { return lane->at_rest(); });
+  return handovers().empty() &&
+         std::ranges::all_of(lanes(), [](const auto& lane) { return lane->at_rest(); });
 }
 
 std::size_t Dispatcher::waiting() {
   std::size_t messages = 0;
-  for (const auto& lane : lanes_) messages += lane->waiting();
+  for (const LanePtr& lane : lanes()) messages += lane->waiting();
   return messages;
-}
-
-bool Dispatcher::has(const std::string& handler) const {
-  return std::ranges::any_of(lanes_, [&](const auto& lane) { return lane->name() == handler; });
 }
 
 std::map<std::string, Spool::Left> Dispatcher::left_for_others() const {
   if (!spool_) return {};
   std::vector<std::string> names;
-  for (const auto& lane : lanes_) names.push_back(lane->name());
+  for (const LanePtr& lane : lanes()) names.push_back(lane->name());
   return spool_->left_for_others(names);
 }
 

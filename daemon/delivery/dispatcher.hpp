@@ -1,6 +1,9 @@
 // Every handler behind one door: what is received goes in, is stored, and reaches the lanes that
 // want it.
 //
+// The handlers may change while messages come: of those that do, the lane before finishes what is
+// in its handler's hands, and its successor goes on from the spool; see Handover.
+//
 // accept() is called by the receiving thread and never waits for a handler; the rest by main, where
 // nothing else is said.
 #pragma once
@@ -13,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/delivery/handover.hpp"
 #include "daemon/delivery/lane.hpp"
 #include "daemon/delivery/outbox.hpp"
 #include "daemon/delivery/routing.hpp"
@@ -25,6 +29,10 @@ struct HandlerToRun {
   HandlerConfig config;
   const HandlerLibrary* library = nullptr;
 };
+
+using LanePtr = std::shared_ptr<Lane>;
+using Lanes = std::vector<LanePtr>;
+using LanesPtr = std::shared_ptr<const Lanes>;
 
 class Dispatcher {
  public:
@@ -42,14 +50,34 @@ class Dispatcher {
     std::size_t publishes = 0;
   };
   Restored restore();
-  bool stores() const { return spool_ && !optimistic_; }
 
-  // What is to be subscribed, and is; to be kept up to date by whoever subscribes.
+  // [any thread] What is to be subscribed, and is; to be kept up to date by whoever subscribes.
   Routing& routing() { return routing_; }
-  const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
+  // [any thread] Those that messages go to now.
+  Lanes lanes() const { return **lanes_.lock(); }
+  // [any thread] Null when there is none of that name.
+  LanePtr lane(const std::string& handler) const;
   // What the handlers publish.
   Outbox& outbox() { return outbox_; }
   void start();
+
+  // Other handlers.  One whose config and plugin are the same as before keeps its lane.
+  struct Lineup {
+    Lanes lanes;
+    bool optimistic = false;
+  };
+  // [any thread] Makes an instance of each that is new or has changed.  Throws StartError with the
+  // problems of all of them; nothing has changed then.  Only what was prepared last may be used.
+  Lineup prepare(const std::vector<HandlerToRun>& handlers, bool optimistic);
+  // From the next message on they are in force.  What is subscribed is to follow: see routing().
+  struct Changed {
+    std::vector<std::string> added, replaced, removed;
+  };
+  Changed change_to(Lineup lineup);
+  // Handlers whose instance before has still to end.
+  std::vector<const Handover*> handovers() const;
+  // Forgets those handovers that are over; whether any is left.
+  bool is_changing();
 
   // [receiving thread] True when the message is safe (of QoS 1 and 2: stored, and the record with
   // it) and every handler that wants it has it, or will have it.  False, and then none has it, when
@@ -76,8 +104,6 @@ class Dispatcher {
   std::size_t waiting();  // [any thread]
   // [any thread] What is in the spool for handlers that are not there, by name.
   std::map<std::string, Spool::Left> left_for_others() const;
-  // [any thread] Whether there is one of that name.
-  bool has(const std::string& handler) const;
   // No handler is doing anything, or would lose anything if it ended now.
   bool at_rest() const;
   // Messages that no handler wants, since the last call, and the topic of one of them.  They come
@@ -89,33 +115,39 @@ class Dispatcher {
   Unrouted take_unrouted() { return std::exchange(*unrouted_.lock(), {}); }
 
  private:
-  // The lanes that are to have the message at hand.
-  struct Targets {
-    struct One {
+  struct Receiving {
+    // The lanes that are to have the message at hand.
+    struct Target {
       Lane* lane;
       bool stored = false;
     };
-    std::vector<std::uint32_t> lanes;  // by number
-    std::vector<One> all;
+    LanesPtr lanes;
+    bool optimistic = false;
+    std::vector<std::uint32_t> numbers;  // of lanes
+    std::vector<Target> targets;
     std::vector<HandlerKey> stored;  // those for which it is to be stored
   };
-  void choose_targets(const Message& message, Targets& targets);
-  bool store(const Message& message, const PacketRecord* record, Targets& targets);
+  LanesPtr begin_with(Lineup lineup);
+  void choose_targets(const Message& message, Receiving& receiving);
+  bool store(const Message& message, const PacketRecord* record, Receiving& receiving);
   // Whether it is not to be lost any more once it is acknowledged.
-  bool is_promised(const Message& message) const { return message.qos() > 0 && stores(); }
+  bool is_promised(const Message& message, const Receiving& receiving) const {
+    return message.qos() > 0 && spool_ && !receiving.optimistic;
+  }
+  void warn_of_messages_for_others() const;
 
   Spool* const spool_;
-  const bool optimistic_;
+  const std::function<void()> attention_;
   Outbox outbox_;  // outlives the lanes
-  std::vector<std::unique_ptr<Lane>> lanes_;
-  Routing routing_;
+  mutable Guarded<LanesPtr> lanes_;
   // Message ids are given, and their messages stored and pushed, one after the other.
-  Guarded<Targets> in_order_;
+  Guarded<Receiving> in_order_;
+  Routing routing_;
   std::atomic<TimePoint> store_again_{TimePoint()};  // after one that could not be stored
   Duration store_pause_{};                           // until then; the receiving thread's own
   Guarded<std::string> why_refused_;
   Guarded<Unrouted> unrouted_;
-  const std::function<void()> attention_;
+  std::vector<std::unique_ptr<Handover>> handovers_;
 };
 
 }  // namespace fastmqttd

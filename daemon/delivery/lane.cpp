@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "daemon/base/log.hpp"
+
 namespace fastmqttd {
 namespace {
 
@@ -16,14 +18,16 @@ Number sum(const std::vector<std::unique_ptr<Worker>>& workers, Number (Worker::
 }  // namespace
 
 Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
-           std::function<void()> attention)
+           std::function<void()> attention, const Lane* before)
     : config_(config),
       library_(library),
+      stats_(before ? before->stats_ : std::make_shared<HandlerStats>()),
       spool_(spool),
       key_(spool ? spool->handler(config.name) : 0),
       sender_(outbox.make_sender(config.name, library.name, config.queue)) {
   Worker::Shared shared{.config = config_,
-                        .library = library,
+                        .library = library_,
+                        .stats = *stats_,
                         .outbox = outbox,
                         .sender = sender_,
                         .spool = spool_,
@@ -36,6 +40,7 @@ Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& o
     };
   for (int place = 0; place < config_.workers; ++place)
     workers_.push_back(std::make_unique<Worker>(shared, place));
+  if (before && before->paused_) pause(true);
 }
 
 Lane::~Lane() { abandon(); }
@@ -61,6 +66,40 @@ void Lane::close() {
   for (const auto& worker : workers_) worker->close();
 }
 
+void Lane::pause(bool paused) {
+  paused_ = paused;
+  for (const auto& worker : workers_) worker->pause(paused);
+}
+
+void Lane::retire() {
+  for (const auto& worker : workers_) worker->retire();
+}
+
+void Lane::end() {
+  for (const auto& worker : workers_) worker->end();
+}
+
+std::size_t Lane::keep_unstored() {
+  std::vector<Delivery> all;
+  for (const auto& worker : workers_)
+    for (Delivery& delivery : worker->take_unstored()) all.push_back(std::move(delivery));
+  if (all.empty()) return 0;
+  std::ranges::sort(all, {}, [](const Delivery& delivery) { return delivery.message->id(); });
+  std::vector<Kept> kept;
+  for (const Delivery& delivery : all)
+    kept.push_back({delivery.message, delivery.attempt, delivery.failures});
+  std::string why = "there is no spool";
+  const std::size_t lost = kept.size() - (spool_ ? spool_->keep(kept, key_, why) : 0);
+  if (lost == 0) return 0;
+  stats_->not_stored += lost;
+  log::write(log::Level::error,
+             fmt::format("{}: {} messages that were in memory only are lost: they cannot be "
+                         "stored: {}",
+                         name(), lost, why),
+             {{"MQTT_HANDLER", name()}});
+  return lost;
+}
+
 void Lane::abandon() {
   for (const auto& worker : workers_) worker->abandon();
 }
@@ -78,24 +117,8 @@ std::optional<Lane::Stuck> Lane::stuck(TimePoint now) {
 }
 
 Lane::Counts Lane::counts() const {
-  Counts sum;
-  for (const auto& worker : workers_) {
-    const Counts one = worker->counts();
-    sum.ok += one.ok;
-    sum.retry += one.retry;
-    sum.reject += one.reject;
-    sum.dead += one.dead;
-    sum.dropped += one.dropped;
-    sum.expired += one.expired;
-  }
-  return sum;
-}
-
-std::map<std::string, std::uint64_t> Lane::handler_counters() const {
-  std::map<std::string, std::uint64_t> sum;
-  for (const auto& worker : workers_)
-    for (const auto& [name, value] : worker->handler_counters()) sum[name] += value;
-  return sum;
+  const HandlerStats& s = *stats_;
+  return {s.ok, s.retry, s.reject, s.dead, s.dropped + s.not_stored, s.expired};
 }
 
 std::size_t Lane::waiting() const { return unstored() + (spool_ ? spool_->waiting(key_) : 0); }
@@ -110,14 +133,6 @@ bool Lane::suspended() const {
 
 bool Lane::at_rest() const {
   return std::ranges::all_of(workers_, [](const auto& worker) { return worker->at_rest(); });
-}
-
-std::uint64_t Lane::take_unreported_drops() {
-  return sum(workers_, &Worker::take_unreported_drops);
-}
-
-std::uint64_t Lane::take_unreported_expired() {
-  return sum(workers_, &Worker::take_unreported_expired);
 }
 
 }  // namespace fastmqttd

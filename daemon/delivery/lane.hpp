@@ -4,8 +4,8 @@
 // what is const, any thread may ask; the rest is main's.
 #pragma once
 
+#include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,13 +18,22 @@ namespace fastmqttd {
 
 class Lane {
  public:
-  using Counts = Worker::Counts;
+  // Answers by kind, and more: see HandlerStats.
+  struct Counts {
+    std::uint64_t ok = 0;
+    std::uint64_t retry = 0;
+    std::uint64_t reject = 0;
+    std::uint64_t dead = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t expired = 0;
+  };
   using Stuck = Worker::Stuck;
 
-  // Makes the instances; throws StartError.  `library`, `outbox` and `spool`, without which nothing
-  // is stored, must outlive the lane.  `attention`: see Worker::Shared.
+  // Makes the instances; throws StartError.  `outbox` and `spool`, without which nothing is stored,
+  // must outlive the lane.  `attention`: see Worker::Shared.  `before` is the lane that it is to
+  // take over from, which counts on.
   Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
-       std::function<void()> attention);
+       std::function<void()> attention, const Lane* before = nullptr);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -40,6 +49,9 @@ class Lane {
   // Before start(): what waits in the spool for it is to be handled first.
   void restore();
   void start();
+  // While it is paused, the handler gets no message: they wait.
+  void pause(bool paused);
+  bool paused() const { return paused_; }
   // Whether the message can come in now, without anything being dropped or left in the spool.
   bool takes(const Message& message) { return worker_for(message.topic()).takes(message); }
   // `stored`: in the spool; else one that finds no room is dropped, or another for it.
@@ -53,14 +65,21 @@ class Lane {
 
   // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
+  // No more pushes follow, and another lane of the same handler, or none, is to go on: stops once
+  // nothing is in the handler's hands.
+  void retire();
   // Stops after the calls at hand, whatever waits.
   void abandon();
   bool finished() const;
+  // Once it is to stop: returns when it has, and the instances are destroyed.
+  void end();
+  // Once it has ended: puts what was in memory only into the spool; how many that could not take.
+  std::size_t keep_unstored();
   // The call that has been stuck for the longest time.
   std::optional<Stuck> stuck(TimePoint now);
   Counts counts() const;
   Outbox::Counts publish_counts() const { return Outbox::counts(sender_); }
-  std::map<std::string, std::uint64_t> handler_counters() const;
+  const HandlerStatsPtr& stats() const { return stats_; }
   // Everything not settled, here or in the spool.
   std::size_t waiting() const;
   // Of those, what is in memory only.
@@ -73,18 +92,20 @@ class Lane {
   // No worker is doing anything, or would lose anything if it ended now.
   bool at_rest() const;
   // Since the last call: what was dropped, and what expired before it could be delivered.
-  std::uint64_t take_unreported_drops();
-  std::uint64_t take_unreported_expired();
+  std::uint64_t take_unreported_drops() { return stats_->unreported_drops.exchange(0); }
+  std::uint64_t take_unreported_expired() { return stats_->unreported_expired.exchange(0); }
 
  private:
   Worker& worker_for(std::string_view topic) { return *workers_[place_of(topic)]; }
   std::size_t place_of(std::string_view topic) const;
 
   const HandlerConfig config_;
-  const HandlerLibrary& library_;
+  const HandlerLibrary library_;
+  const HandlerStatsPtr stats_;
   Spool* const spool_;
   const HandlerKey key_;
   const Outbox::SenderPtr sender_;
+  std::atomic<bool> paused_{false};
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

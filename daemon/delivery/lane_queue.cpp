@@ -411,7 +411,6 @@ std::optional<std::pair<Delivery, Settled>> LaneQueue::complete(std::uint64_t id
 
 std::vector<std::pair<Delivery, Settled>> LaneQueue::expire(TimePoint now) {
   std::vector<std::pair<Delivery, Settled>> expired;
-  // Ids and deadlines rise together.
   while (!pending_.empty() && pending_.begin()->second.deadline <= now) {
     Delivery delivery = std::move(pending_.begin()->second);
     pending_.erase(pending_.begin());
@@ -436,6 +435,22 @@ void LaneQueue::forget_overdue(std::map<std::uint64_t, Overdue>::iterator at) {
   overdue_.erase(at);
 }
 
+// Of a queue that is used no more.
+std::vector<Delivery> LaneQueue::take_unstored() {
+  std::vector<Delivery> all;
+  const auto take_from = [&](std::deque<Delivery>& deliveries) {
+    for (Delivery& delivery : deliveries)
+      if (!delivery.stored) all.push_back(std::move(delivery));
+    deliveries.clear();
+  };
+  take_from(ready_);
+  take_from(tail_);
+  for (auto& [topic, held] : held_) take_from(held.waiting);
+  unstored_ -= all.size();
+  std::ranges::sort(all, {}, id_of);
+  return all;
+}
+
 // ---- time --------------------------------------------------------------------------------------
 
 void LaneQueue::hurry() {
@@ -458,11 +473,14 @@ std::optional<TimePoint> LaneQueue::next_event() const {
   } else if (!due_.empty()) {
     next = due_.begin()->first;
   }
-  if (!pending_.empty()) {
-    const TimePoint deadline = pending_.begin()->second.deadline;
-    next = next ? std::min(*next, deadline) : deadline;
-  }
+  if (const auto deadline = next_deadline()) next = next ? std::min(*next, *deadline) : *deadline;
   return next;
+}
+
+// Ids and deadlines rise together.
+std::optional<TimePoint> LaneQueue::next_deadline() const {
+  if (pending_.empty()) return std::nullopt;
+  return pending_.begin()->second.deadline;
 }
 
 // ---- topics that are held up -------------------------------------------------------------------

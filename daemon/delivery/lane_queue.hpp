@@ -41,6 +41,7 @@ struct Delivery {
   TimePoint arrived;
   TimePoint due{};                   // not before
   TimePoint deadline{};              // of the answer to the attempt at hand
+  TimePoint began{};                 // that attempt, while its answer is pending
   bool held = false;                 // its topic counts it as handed over
   std::shared_ptr<const void> view;  // what the handler was given, while its answer is pending
 };
@@ -127,6 +128,9 @@ class LaneQueue {
   // readable until it completes them all the same, as far as the room's limits go.
   std::vector<std::pair<Delivery, Settled>> expire(TimePoint now);
 
+  // What is in memory only and in nobody's hands, in order: it is not in here any more.
+  std::vector<Delivery> take_unstored();
+
   bool suspended() const { return suspended_; }
   // What is held for a retry is due at once; after that it waits as ever.
   void hurry();
@@ -134,6 +138,9 @@ class LaneQueue {
   bool has_ready(TimePoint now) const;
   // When a held topic, a pending deadline or the next try of a suspended handler comes next.
   std::optional<TimePoint> next_event() const;
+  // When the earliest pending answer is overdue.
+  std::optional<TimePoint> next_deadline() const;
+  bool nothing_pending() const { return pending_.empty(); }
   // Everything not settled in here: waiting, held, in the handler's hands, pending.
   std::size_t messages() const { return messages_; }
   std::size_t bytes() const { return bytes_; }

@@ -16,11 +16,14 @@ constexpr std::size_t kMaxCachedTopicBytes = 512;
 
 Router::Router(const SubscriptionPlan& plan) {
   for (std::uint32_t lane = 0; lane < plan.lane_filters().size(); ++lane)
-    for (const std::uint32_t filter : plan.lane_filters()[lane]) {
-      tree_.add(plan.subscriptions()[filter].topic.pattern(),
-                static_cast<std::uint32_t>(entries_.size()));
-      entries_.push_back({lane, filter});
-    }
+    for (const std::uint32_t filter : plan.lane_filters()[lane]) add(plan, {lane, filter});
+  for (auto place = plan.subscriptions().size(); place < plan.places(); ++place)
+    add(plan, {std::nullopt, static_cast<std::uint32_t>(place)});
+}
+
+void Router::add(const SubscriptionPlan& plan, Entry entry) {
+  tree_.add(plan.at(entry.filter).topic.pattern(), static_cast<std::uint32_t>(entries_.size()));
+  entries_.push_back(entry);
 }
 
 const Router::Match& Router::match(std::string_view topic) {
@@ -38,8 +41,9 @@ Router::Match Router::walk(std::string_view topic) const {
   std::map<std::uint32_t, std::vector<std::uint32_t>> by_lane;
   std::set<std::uint32_t> subscriptions;
   for (const std::uint32_t entry : found) {
-    by_lane[entries_[entry].lane].push_back(entries_[entry].filter);
-    subscriptions.insert(entries_[entry].filter);
+    const auto& [lane, filter] = entries_[entry];
+    if (lane) by_lane[*lane].push_back(filter);
+    subscriptions.insert(filter);
   }
   Match match;
   for (auto& [lane, filters] : by_lane) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -34,9 +35,9 @@ class Router {
   const Match& match(std::string_view topic);
 
  private:
-  // That a lane asked for the filter at that place of the plan.
+  // That a lane asked for the filter at that place of the plan, or none does any more.
   struct Entry {
-    std::uint32_t lane;
+    std::optional<std::uint32_t> lane;
     std::uint32_t filter;
   };
   struct Hash {
@@ -46,6 +47,7 @@ class Router {
     }
   };
 
+  void add(const SubscriptionPlan& plan, Entry entry);
   Match walk(std::string_view topic) const;
 
   FilterTree tree_;  // its values are places in entries_

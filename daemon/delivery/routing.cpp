@@ -21,33 +21,68 @@ bool is_sure(const SubscriptionConfig& s, const Routing::Standing& standing,
 
 }  // namespace
 
-Routing::State::State(const SubscriptionPlan& plan)
-    : router(plan), standings(plan.subscriptions().size()) {
-  for (std::uint32_t place = 0; place < standings.size(); ++place)
-    standings[place] = {plan.subscriptions()[place].qos, ++last};
-  const auto carriers = plan.carriers(std::vector<bool>(standings.size()), /*identifiers=*/true);
-  for (std::uint32_t place = 0; place < standings.size(); ++place)
-    if (carriers[place] != place) standings[place] = {};
+Routing::Routing(const Filters& by_lane)
+    : state_(std::make_unique<State>(std::make_shared<const SubscriptionPlan>(by_lane))) {
+  auto locked = state_.lock();
+  State& state = **locked;
+  state.is_new.assign(by_lane.size(), true);
+  const auto& subscriptions = state.plan->subscriptions();
+  for (std::uint32_t place = 0; place < subscriptions.size(); ++place)
+    state.standings[place] = {subscriptions[place].qos, ++state.last};
+  const auto carriers =
+      state.plan->carriers(std::vector<bool>(subscriptions.size()), /*identifiers=*/true);
+  for (std::uint32_t place = 0; place < subscriptions.size(); ++place)
+    if (carriers[place] != place) state.standings[place] = {};
 }
 
-Routing::Routing(const std::vector<std::vector<SubscriptionConfig>>& by_lane)
-    : plan_(by_lane), state_(plan_) {}
+void Routing::change(const Filters& by_lane, std::vector<bool> is_new) {
+  auto locked = state_.lock();
+  const State& before = **locked;
+  std::vector<SubscriptionPlan::Earlier> earlier;
+  std::map<std::string, Standing> standings;
+  for (std::uint32_t place = 0; place < before.plan->places(); ++place) {
+    if (before.standings[place] == Standing{}) continue;
+    const SubscriptionConfig& s = before.plan->at(place);
+    earlier.push_back({s, before.plan->identifier(place)});
+    standings[s.topic.text()] = before.standings[place];
+  }
+  auto after = std::make_unique<State>(
+      std::make_shared<const SubscriptionPlan>(by_lane, std::move(earlier)));
+  for (const auto& [filter, standing] : standings)
+    after->standings[after->plan->place(filter).value()] = standing;
+  after->last = before.last;
+  after->is_new = std::move(is_new);
+  *locked = std::move(after);
+}
 
 bool Routing::find(const Message& message, std::vector<std::uint32_t>& lanes) {
-  auto state = state_.lock();
+  auto locked = state_.lock();
+  State& state = **locked;
   lanes.clear();
-  const Router::Match& match = state->router.match(message.topic());
-  const bool known = knows_copies(message, match, *state);
-  for (const Route& route : match.routes)
-    if (!known || takes(route, match, message, *state)) lanes.push_back(route.lane);
-  return !match.routes.empty();
+  const Router::Match& match = state.router.match(message.topic());
+  const bool known = knows_copies(message, match, state);
+  const bool for_new = message.retain() && !may_be_live(match, state);
+  for (const Route& route : match.routes) {
+    if (known && !takes(route, match, message, state)) continue;
+    if (for_new && !state.is_new[route.lane]) continue;
+    lanes.push_back(route.lane);
+  }
+  return !match.subscriptions.empty();
+}
+
+// With retain_as_published the flag says nothing of when it was published (MQTT 5.0
+// section 3.3.1.3).
+bool Routing::may_be_live(const Router::Match& match, const State& state) const {
+  return std::ranges::any_of(match.subscriptions, [&](std::uint32_t place) {
+    return state.plan->at(place).retain_as_published;
+  });
 }
 
 // Without identifiers nothing is known, but then no message is sent twice either: see Subscriber.
 bool Routing::knows_copies(const Message& message, const Router::Match& match, State& state) const {
   state.named.clear();
   for (const std::uint32_t identifier : message.subscription_ids()) {
-    const std::optional<std::uint32_t> place = plan_.place(identifier);
+    const std::optional<std::uint32_t> place = state.plan->place(identifier);
     if (!place || state.standings[*place].granted < 0 || !contains(match.subscriptions, *place))
       return false;
     state.named.push_back(*place);
@@ -57,7 +92,6 @@ bool Routing::knows_copies(const Message& message, const Router::Match& match, S
 
 bool Routing::takes(const Route& route, const Router::Match& match, const Message& message,
                     const State& state) const {
-  const auto& subscriptions = plan_.subscriptions();
   const auto rank = [&](std::uint32_t place, int qos) {
     return std::pair(state.standings[place].granted < qos, state.standings[place].since);
   };
@@ -65,9 +99,9 @@ bool Routing::takes(const Route& route, const Router::Match& match, const Messag
   std::pair<bool, std::uint64_t> best;
   bool named = false;
   for (const std::uint32_t filter : route.filters) {
-    const SubscriptionConfig& wanted = subscriptions[filter];
+    const SubscriptionConfig& wanted = state.plan->at(filter);
     for (const std::uint32_t place : match.subscriptions) {
-      const SubscriptionConfig& s = subscriptions[place];
+      const SubscriptionConfig& s = state.plan->at(place);
       if (state.standings[place].granted < 0) continue;
       if (place != filter && !may_stand_for(s, wanted)) continue;
       named = named || contains(state.named, place);
@@ -82,19 +116,48 @@ bool Routing::takes(const Route& route, const Router::Match& match, const Messag
   return chosen ? contains(state.named, *chosen) : named;
 }
 
-void Routing::expect(const std::vector<Standing>& standings) {
-  auto state = state_.lock();
-  state->standings = standings;
-  for (const Standing& standing : standings) state->last = std::max(state->last, standing.since);
+void Routing::expect(const std::map<std::string, Standing>& standings) {
+  auto locked = state_.lock();
+  State& state = **locked;
+  state.standings.assign(state.plan->places(), {});
+  for (const auto& [filter, standing] : standings) {
+    state.last = std::max(state.last, standing.since);
+    if (const auto place = state.plan->place(filter)) state.standings[*place] = standing;
+  }
 }
 
 // It is made anew when its copies were not sure to come before.
-void Routing::set_granted(std::uint32_t place, int qos) {
-  auto state = state_.lock();
-  Standing& standing = state->standings[place];
-  const int least = std::min(plan_.subscriptions()[place].qos, 1);
-  if (qos >= 0 && (standing.granted < least || standing.since == 0)) standing.since = ++state->last;
+void Routing::set_granted(const std::string& filter, int qos) {
+  auto locked = state_.lock();
+  State& state = **locked;
+  const auto place = state.plan->place(filter);
+  if (!place) return;
+  Standing& standing = state.standings[*place];
+  const int least = std::min(state.plan->at(*place).qos, 1);
+  if (qos >= 0 && (standing.granted < least || standing.since == 0)) standing.since = ++state.last;
   standing.granted = qos;
+}
+
+Routing::Standing Routing::standing(const std::string& filter) {
+  auto locked = state_.lock();
+  const auto place = (*locked)->plan->place(filter);
+  return place ? (*locked)->standings[*place] : Standing();
+}
+
+std::set<std::uint32_t> Routing::wanted_by_new_lanes() {
+  auto locked = state_.lock();
+  const State& state = **locked;
+  std::set<std::uint32_t> places;
+  for (std::uint32_t lane = 0; lane < state.is_new.size(); ++lane)
+    if (state.is_new[lane])
+      places.insert(state.plan->lane_filters()[lane].begin(),
+                    state.plan->lane_filters()[lane].end());
+  return places;
+}
+
+void Routing::all_are_new() {
+  auto locked = state_.lock();
+  (*locked)->is_new.assign((*locked)->is_new.size(), true);
 }
 
 }  // namespace fastmqttd

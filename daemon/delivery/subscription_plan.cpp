@@ -47,13 +47,18 @@ void add_to(SubscriptionConfig& request, const SubscriptionConfig& carried) {
 
 }  // namespace
 
+bool same_subscription(const SubscriptionConfig& one, const SubscriptionConfig& other) {
+  return one.topic.text() == other.topic.text() && one.qos == other.qos && same_options(one, other);
+}
+
 bool may_stand_for(const SubscriptionConfig& one, const SubscriptionConfig& other) {
   constexpr int kOnlyIfNew = 1;  // of retained messages: MQTT 5.0 section 3.8.3.1
   return !one.topic.shared() && !other.topic.shared() && same_options(one, other) &&
          one.retain_handling_options != kOnlyIfNew && one.qos >= std::min(other.qos, 1);
 }
 
-SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionConfig>>& by_lane) {
+SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionConfig>>& by_lane,
+                                   std::vector<Earlier> earlier) {
   std::map<std::string, SubscriptionConfig> distinct;
   for (const auto& lane : by_lane)
     for (const SubscriptionConfig& s : lane) {
@@ -73,6 +78,7 @@ SubscriptionPlan::SubscriptionPlan(const std::vector<std::vector<SubscriptionCon
   }
   find_covers();
   choose_identifiers();
+  keep_identifiers(std::move(earlier));
 }
 
 void SubscriptionPlan::find_covers() {
@@ -122,6 +128,17 @@ void SubscriptionPlan::choose_identifiers() {
     if (identifiers_[place] != 0) continue;
     std::uint32_t identifier = first_choice(subscriptions_[place]);
     while (!give(identifier, place)) identifier = identifier % kLastIdentifier + 1;
+  }
+}
+
+// One that is taken now names its new owner.
+void SubscriptionPlan::keep_identifiers(std::vector<Earlier> earlier) {
+  for (Earlier& one : earlier) {
+    const auto [at, is_leaving] = by_filter_.emplace(one.subscription.topic.text(), places());
+    by_identifier_.emplace(one.identifier, at->second);
+    if (!is_leaving) continue;
+    identifiers_.push_back(one.identifier);
+    leaving_.push_back(std::move(one));
   }
 }
 

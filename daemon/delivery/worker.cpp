@@ -24,6 +24,8 @@ std::int64_t to_ns(TimePoint time) {
   return std::chrono::nanoseconds(time.time_since_epoch()).count();
 }
 
+double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
 // Of a range that no other worker of this process uses: an answer that reaches the wrong one is
 // none of its own.
 std::uint64_t first_delivery_id() {
@@ -52,7 +54,7 @@ Worker::Worker(const Shared& shared, int place)
                        : fmt::format("{}/{}", config_.name.substr(0, 12), place + 1)),
       state_(shared),
       // Not make_unique: only this class may turn itself into its private base.
-      instance_(new HandlerInstance(shared.library, config_, *this)) {
+      instance_(new HandlerInstance(shared.library, config_, shared.stats.own, *this)) {
   if (config_.subscribe)
     for (const SubscriptionConfig& s : *config_.subscribe)
       if (s.subscription_identifier) marking_.push_back(&s);
@@ -60,7 +62,12 @@ Worker::Worker(const Shared& shared, int place)
 
 Worker::~Worker() {
   abandon();
+  end();
+}
+
+void Worker::end() {
   if (worker_.joinable()) worker_.join();
+  instance_.reset();
 }
 
 void Worker::start() {
@@ -78,9 +85,28 @@ void Worker::leave(std::uint64_t id) {
   changed_.notify_one();
 }
 
+void Worker::drop() {
+  ++shared_.stats.not_stored;
+  report_drops(1);
+}
+
 void Worker::count_drops(std::size_t dropped) {
-  dropped_ += dropped;
-  if (unreported_drops_.fetch_add(dropped) == 0) shared_.attention();
+  shared_.stats.dropped += dropped;
+  report_drops(dropped);
+}
+
+void Worker::report_drops(std::size_t dropped) {
+  if (shared_.stats.unreported_drops.fetch_add(dropped) == 0) shared_.attention();
+}
+
+void Worker::pause(bool paused) {
+  state_.lock()->paused = paused;
+  changed_.notify_one();
+}
+
+void Worker::retire() {
+  state_.lock()->retiring = true;
+  changed_.notify_one();
 }
 
 void Worker::close() {
@@ -111,8 +137,6 @@ std::optional<Worker::Stuck> Worker::stuck(TimePoint now) {
   return Stuck{message ? std::string(message->topic()) : std::string(), since};
 }
 
-Worker::Counts Worker::counts() const { return {ok_, retry_, reject_, dead_, dropped_, expired_}; }
-
 // What `act` makes of answers, under the lock.
 template <class Act>
 Worker::Outcome Worker::outcome_of(LockedState& state, Act act) {
@@ -126,8 +150,12 @@ Worker::Outcome Worker::outcome_of(LockedState& state, Act act) {
 void Worker::complete(std::uint64_t delivery_id, fastmqtt_result result) {
   auto state = state_.lock();
   Outcome outcome = outcome_of(state, [&](Outcome& to) {
-    if (const auto settled = state->queue.complete(delivery_id, result, Clock::now()))
-      note(settled->first, result, settled->second, to);
+    const TimePoint now = Clock::now();
+    const auto settled = state->queue.complete(delivery_id, result, now);
+    if (!settled) return;
+    // Since it was handed over.
+    shared_.stats.handling.Observe(seconds(now - settled->first.began));
+    note(settled->first, result, settled->second, to);
   });
   state.unlock();
   changed_.notify_one();
@@ -154,25 +182,34 @@ void Worker::run() {
     auto state = state_.lock();
     while (wait_for_work(state)) {
       ring_alarm(state);
-      hand_over(state);
+      if (state->takes_messages()) hand_over(state);
     }
   }
   finished_ = true;
   shared_.attention();
 }
 
+// Whether there is nothing left to do, ever.  Of a handler that is paused, what waits is kept.
+bool Worker::is_done(const State& state) {
+  if (state.retiring || (state.closing && state.paused)) return state.queue.nothing_pending();
+  return state.closing && state.queue.may_go();
+}
+
 // False when there is nothing left to do, ever.
 bool Worker::wait_for_work(LockedState& state) {
   while (!abandoned_) {
     if (expire_pending(state)) continue;
-    if (state->closing && state->queue.may_go()) return false;
-    if ((!state->closing || state->queue.unstored() > 0) && read_more(state)) continue;
+    if (is_done(*state)) return false;
+    const bool takes = state->takes_messages();
+    if (takes && (!state->closing || state->queue.unstored() > 0) && read_more(state)) continue;
     const TimePoint now = Clock::now();
-    if (state->queue.has_ready(now) || (state->alarm && *state->alarm <= now)) return true;
-    std::optional<TimePoint> next = state->queue.next_event();
+    if (state->alarm && *state->alarm <= now) return true;
+    if (takes && state->queue.has_ready(now)) return true;
+    std::optional<TimePoint> next =
+        takes ? state->queue.next_event() : state->queue.next_deadline();
     const auto sooner = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
     if (state->alarm) sooner(*state->alarm);
-    if (read_again_ > now) sooner(read_again_);
+    if (takes && read_again_ > now) sooner(read_again_);
     if (next)
       state.wait_until(changed_, *next);
     else
@@ -315,6 +352,9 @@ void Worker::hand_over(LockedState& state) {
   const std::size_t count = taken.batch.size();
   state->handing_over = count > 0;
   show(taken.batch);
+  const TimePoint now = Clock::now();
+  for (const Delivery& delivery : taken.batch)
+    if (delivery.attempt == 1) shared_.stats.waiting.Observe(seconds(now - delivery.arrived));
 
   state.unlock();
   park(taken.to_park);
@@ -352,8 +392,8 @@ void Worker::drop_expired(std::vector<Delivery>& expired) {
   for (const Delivery& delivery : expired)
     if (delivery.stored) changes.list.emplace_back(Done{delivery.message->id(), shared_.key});
   if (!changes.list.empty()) shared_.spool->write(std::move(changes));
-  expired_ += expired.size();
-  if (unreported_expired_.fetch_add(expired.size()) == 0) shared_.attention();
+  shared_.stats.expired += expired.size();
+  if (shared_.stats.unreported_expired.fetch_add(expired.size()) == 0) shared_.attention();
   expired.clear();
 }
 
@@ -413,7 +453,11 @@ TimePoint Worker::call(std::size_t first, std::size_t count) {
   call_began_ = TimePoint();
   const TimePoint returned = Clock::now();
   if (returned - began > config_.timeout) log_slow(first, returned - began);
-  for (std::size_t i = first; i < first + count; ++i) tried_[i] = true;
+  for (std::size_t i = first; i < first + count; ++i) {
+    tried_[i] = true;
+    if (results_[i] != FASTMQTT_PENDING)
+      shared_.stats.handling.Observe(seconds(returned - began) / static_cast<double>(count));
+  }
   return returned;
 }
 
@@ -453,6 +497,7 @@ void Worker::settle_one(LockedState& state, std::size_t i, Outcome& outcome) {
     outcome.reports.push_back({delivery, result, {Settled::Kind::pending, {}, kNoAnswer}});
   if (result == FASTMQTT_PENDING) {
     delivery.deadline = TimePoint(std::chrono::nanoseconds(views_->messages[i].deadline_ns));
+    delivery.began = delivery.deadline - config_.timeout;
     delivery.view = views_;
   }
   const Settled settled = state->queue.settle(delivery, result, now);
@@ -467,20 +512,20 @@ void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& sett
   switch (settled.kind) {
     case Settled::Kind::pending: return;
     case Settled::Kind::done:
-      ++ok_;
+      ++shared_.stats.ok;
       if (delivery.stored) changes.emplace_back(Done{message, shared_.key});
       return;
     case Settled::Kind::retry:
-      ++retry_;
+      ++shared_.stats.retry;
       if (delivery.stored)
         changes.emplace_back(
             RetryAt{message, shared_.key, delivery.attempt, delivery.failures,
                     realtime_ns() + std::chrono::nanoseconds(settled.pause).count()});
       break;
     case Settled::Kind::dead:
-      ++dead_;
+      ++shared_.stats.dead;
       shared_.attention();
-      ++(result == FASTMQTT_REJECT ? reject_ : retry_);
+      ++(result == FASTMQTT_REJECT ? shared_.stats.reject : shared_.stats.retry);
       if (delivery.stored || (shared_.spool && shared_.spool->takes_letter(*delivery.message)))
         changes.emplace_back(
             Dead{delivery.message, shared_.key, delivery.attempt, settled.reason, delivery.stored});

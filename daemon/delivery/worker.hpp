@@ -17,6 +17,7 @@
 
 #include "daemon/base/guarded.hpp"
 #include "daemon/config/config.hpp"
+#include "daemon/delivery/handler_stats.hpp"
 #include "daemon/delivery/lane_queue.hpp"
 #include "daemon/delivery/outbox.hpp"
 #include "daemon/plugin/handler_instance.hpp"
@@ -27,15 +28,6 @@ namespace fastmqttd {
 
 class Worker : private HandlerRequests {
  public:
-  // Answers by kind, since the start.
-  struct Counts {
-    std::uint64_t ok = 0;
-    std::uint64_t retry = 0;
-    std::uint64_t reject = 0;
-    std::uint64_t dead = 0;     // given up: rejected, retries used up, too old
-    std::uint64_t dropped = 0;  // not stored, queue full
-    std::uint64_t expired = 0;  // before they could be delivered
-  };
   // A call into the handler that takes longer than its timeout.
   struct Stuck {
     std::string topic;
@@ -46,6 +38,7 @@ class Worker : private HandlerRequests {
   struct Shared {
     const HandlerConfig& config;
     const HandlerLibrary& library;
+    HandlerStats& stats;
     Outbox& outbox;
     Outbox::SenderPtr sender;
     Spool* spool = nullptr;  // without one nothing is stored
@@ -72,16 +65,24 @@ class Worker : private HandlerRequests {
   void push(const MessagePtr& message, bool stored);
   // The message with that id is in the spool.
   void leave(std::uint64_t id);
-  // One was lost for want of room before it could be pushed.
-  void drop() { count_drops(1); }
+  // One was lost, as the spool could not take it, before it could be pushed.
+  void drop();
+  // While it is paused, the handler gets no message.
+  void pause(bool paused);
 
   // No more pushes follow: works off what waits, however long retries take; see abandon().
   void close();
+  // No more pushes follow, and another instance is to go on: stops once nothing is in the handler's
+  // hands.
+  void retire();
   // Stops after the call at hand, whatever waits.
   void abandon();
   bool finished() const { return finished_; }
+  // Once it is to stop: returns when it has, and the instance is destroyed.
+  void end();
+  // Once it has ended: what was in memory only, in order.
+  std::vector<Delivery> take_unstored() { return state_.lock()->queue.take_unstored(); }
   std::optional<Stuck> stuck(TimePoint now);
-  Counts counts() const;
   // What is in memory only, and not done.
   std::size_t unstored() { return state_.lock()->queue.unstored(); }
   std::size_t retrying() { return state_.lock()->queue.retrying(); }
@@ -91,10 +92,6 @@ class Worker : private HandlerRequests {
     auto state = state_.lock();
     return !state->handing_over && state->queue.may_go();
   }
-  std::map<std::string, std::uint64_t> handler_counters() const { return instance_->counters(); }
-  // The drops since the last call.
-  std::uint64_t take_unreported_drops() { return unreported_drops_.exchange(0); }
-  std::uint64_t take_unreported_expired() { return unreported_expired_.exchange(0); }
 
  private:
   struct State {
@@ -103,7 +100,11 @@ class Worker : private HandlerRequests {
     LaneQueue::Taken taken;  // its batch is what the worker is busy with
     bool handing_over = false;
     std::optional<TimePoint> alarm;
+    bool paused = false;
     bool closing = false;
+    bool retiring = false;
+
+    bool takes_messages() const { return !paused && !retiring; }
   };
   using LockedState = Guarded<State>::Locked;
 
@@ -129,7 +130,9 @@ class Worker : private HandlerRequests {
   template <class Act>
   Outcome outcome_of(LockedState& state, Act act);
   void count_drops(std::size_t dropped);
+  void report_drops(std::size_t dropped);
   void run();
+  static bool is_done(const State& state);
   bool wait_for_work(LockedState& state);
   bool expire_pending(LockedState& state);
   bool read_more(LockedState& state);
@@ -186,8 +189,6 @@ class Worker : private HandlerRequests {
   std::atomic<std::size_t> handling_{0};            // the first of the batch in that call
   std::atomic<bool> abandoned_{false};
   std::atomic<bool> finished_{false};
-  std::atomic<std::uint64_t> ok_{0}, retry_{0}, reject_{0}, dead_{0}, dropped_{0}, expired_{0};
-  std::atomic<std::uint64_t> unreported_drops_{0}, unreported_expired_{0};
   std::thread worker_;
 };
 

@@ -29,6 +29,12 @@ const char* name_of(SessionState::Phase phase) {
   return "stopped";
 }
 
+const char* name_of(Reloader::Outcome::Kind kind) {
+  using Kind = Reloader::Outcome::Kind;
+  if (kind == Kind::applied) return "applied";
+  return kind == Kind::unfinished ? "unfinished" : "refused";
+}
+
 std::optional<std::string> handler_of(const Json& wanted) {
   if (!wanted.contains("handler")) return std::nullopt;
   return wanted.at("handler").get<std::string>();
@@ -126,7 +132,7 @@ Json Control::each_of(const Json& ids, Act act) {
 
 void Control::check_has_handler(std::int64_t letter) const {
   const auto whose = spool_.handler_of_letter(letter);
-  if (!whose || dispatcher_.has(*whose)) return;
+  if (!whose || dispatcher_.lane(*whose)) return;
   throw Refusal(kConflict,
                 fmt::format("dead letter {}: its handler {} is not configured, and it would wait "
                             "for nobody: configure it, or drop the dead letter",
@@ -147,7 +153,7 @@ Json Control::page(const Json& wanted, Act act) {
   for (const DeadLetter& letter : letters) {
     if ((end = end || letter.id > until); letter.id > until) break;
     after = letter.id;
-    if (act == &Control::replay_one && !dispatcher_.has(letter.handler))
+    if (act == &Control::replay_one && !dispatcher_.lane(letter.handler))
       ++left;
     else
       done += (this->*act)(letter.id) ? 1 : 0;
@@ -155,13 +161,19 @@ Json Control::page(const Json& wanted, Act act) {
   return {{"done", done}, {"left", left}, {"after", after}, {"until", until}, {"end", end}};
 }
 
+Json Control::reload() {
+  const Reloader::Outcome outcome = reloader_.reload();
+  return {
+      {"result", name_of(outcome.kind)}, {"text", outcome.text}, {"problems", outcome.problems}};
+}
+
 Json Control::forget(const Json& wanted) {
   const auto handler = handler_of(wanted);
   if (!handler) throw Refusal(kBadRequest, "forget: no handler is named: give 'handler'");
-  if (dispatcher_.has(*handler))
+  if (dispatcher_.lane(*handler))
     throw Refusal(kConflict,
                   fmt::format("{}: this handler is configured, and its messages are to be "
-                              "handled: take it out of the configuration and restart first",
+                              "handled: take it out of the configuration and reload first",
                               *handler));
   check_known(spool_, handler);
   const std::uint64_t forgotten = spool_.forget(*handler, kForgetAtOnce);

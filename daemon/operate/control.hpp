@@ -12,6 +12,7 @@
 #include <string>
 
 #include "daemon/delivery/dispatcher.hpp"
+#include "daemon/operate/reloader.hpp"
 #include "daemon/session/session.hpp"
 #include "daemon/spool/spool.hpp"
 
@@ -32,8 +33,8 @@ class Refusal : public std::runtime_error {
 class Control {
  public:
   // All must outlive it.
-  Control(Dispatcher& dispatcher, const Session& session, Spool& spool)
-      : dispatcher_(dispatcher), session_(session), spool_(spool) {}
+  Control(Dispatcher& dispatcher, const Session& session, Spool& spool, Reloader& reloader)
+      : dispatcher_(dispatcher), session_(session), spool_(spool), reloader_(reloader) {}
 
   Json status() const;
 
@@ -49,6 +50,10 @@ class Control {
   // where the next one begins and, the same for all of them, where the last one ends.
   Json replay(const Json& wanted);
   Json drop(const Json& wanted);
+
+  // Reads the configuration again: {"result": "applied" or "unfinished" or "refused", "text": ..,
+  // "problems": [..]}; see Reloader.
+  Json reload();
 
   // {"handler": ..}: drops a page of what waits for it: {"forgotten": 1000, "end": false}.
   Json forget(const Json& wanted);
@@ -66,6 +71,7 @@ class Control {
   Dispatcher& dispatcher_;
   const Session& session_;
   Spool& spool_;
+  Reloader& reloader_;
 };
 
 }  // namespace fastmqttd

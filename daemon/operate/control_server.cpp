@@ -19,7 +19,7 @@
 namespace fastmqttd {
 namespace {
 
-constexpr int kThreads = 2;
+constexpr int kThreads = 4;
 constexpr std::size_t kMostBody = 64 << 10;
 constexpr std::size_t kMostRequest = 2 * kMostBody;  // with what goes before the body
 constexpr Duration kRequestLimit = std::chrono::seconds(5);
@@ -170,17 +170,22 @@ class ControlServer::Http : public httplib::Server {
       if (response.body.empty())
         refuse(response, response.status, response.status == 404 ? kUnknown : kOdd);
     });
-    Get("/status", [&control](const auto&, auto& response) { answer(response, control.status()); });
-    Get("/dead-letters", [&control](const auto& request, auto& response) {
+    Get("/v1/status",
+        [&control](const auto&, auto& response) { answer(response, control.status()); });
+    Get("/v1/dead-letters", [&control](const auto& request, auto& response) {
       const auto limit = static_cast<std::size_t>(number(request, "limit", kDefaultPage));
       answer(response, control.dead_letters(number(request, "after", 0), limit, handler(request)));
     });
-    Get("/dead-letter", [&control](const auto& request, auto& response) {
+    Get("/v1/dead-letter", [&control](const auto& request, auto& response) {
       answer(response, control.dead_letter(number(request, "id", 0)));
     });
-    post("/dead-letters/replay", control, &Control::replay);
-    post("/dead-letters/drop", control, &Control::drop);
-    post("/forget", control, &Control::forget);
+    post("/v1/dead-letters/replay", control, &Control::replay);
+    post("/v1/dead-letters/drop", control, &Control::drop);
+    post("/v1/forget", control, &Control::forget);
+    Post("/v1/reload", [&control](const auto& request, auto& response) {
+      log::info("fastmqttctl, by user {}: reload", request.remote_addr);
+      answer(response, control.reload());
+    });
   }
 
   using Server::process_request;

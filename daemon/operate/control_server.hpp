@@ -1,12 +1,12 @@
 // Answers fastmqttctl: HTTP over the control socket.
 //
-//   GET  /status
-//   GET  /dead-letters?after=ID&limit=N&handler=NAME
-//   GET  /dead-letter?id=ID
-//   POST /dead-letters/replay, /dead-letters/drop, /forget
+//   GET  /v1/status
+//   GET  /v1/dead-letters?after=ID&limit=N&handler=NAME
+//   GET  /v1/dead-letter?id=ID
+//   POST /v1/dead-letters/replay, /v1/dead-letters/drop, /v1/forget, /v1/reload
 //
 // What goes in and comes out: see Control.  What is refused has {"error": "what: why: what to do"}.
-// A request is bounded in bytes and in time, and two threads take one at a time each: whoever may
+// A request is bounded in bytes and in time, and four threads take one at a time each: whoever may
 // use the socket can hold up others who use it, and nothing else.
 #pragma once
 

@@ -64,9 +64,6 @@ Supervisor::Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session,
     : loop_(loop), dispatcher_(dispatcher), session_(session), shutdown_timeout_(shutdown_timeout) {
   loop_.on_signal(SIGTERM, [this] { stop(SIGTERM); });
   loop_.on_signal(SIGINT, [this] { stop(SIGINT); });
-  loop_.on_signal(SIGHUP, [] {
-    log::warning("this version cannot reload its configuration: restart it instead, ignoring");
-  });
   std::uint64_t watchdog_us = 0;
   watched_ = ::sd_watchdog_enabled(0, &watchdog_us) > 0;
   const auto half =
@@ -81,6 +78,19 @@ void Supervisor::become_ready() {
   ready_ = true;
   notify("READY=1");
   log::info("ready: {} handlers, {}", dispatcher_.lanes().size(), describe(session_.state()));
+}
+
+// The time says which reload it is (sd_notify(3)).
+void Supervisor::reloading() {
+  if (!ready_ || stopping_) return;
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  notify(
+      fmt::format("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1'000'000 + now.tv_nsec / 1000));
+}
+
+void Supervisor::reloaded() {
+  if (ready_ && !stopping_) notify("READY=1");
 }
 
 void Supervisor::look() {

@@ -18,6 +18,12 @@ class Supervisor {
   // Both must outlive it.  The loop's wake-up is to call look().
   Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session, Duration shutdown_timeout);
 
+  // Around a reload, for systemd.
+  void reloading();
+  void reloaded();
+  void set_shutdown_timeout(Duration timeout) { shutdown_timeout_ = timeout; }
+  bool is_stopping() const { return stopping_; }
+
   // Sees to what has changed: ready, status, drops, the next step of a stop.
   void look();
 
@@ -37,7 +43,7 @@ class Supervisor {
   MainLoop& loop_;
   Dispatcher& dispatcher_;
   Session& session_;
-  const Duration shutdown_timeout_;
+  Duration shutdown_timeout_;
   bool watched_ = false;  // by systemd's watchdog
   bool ready_ = false;
   bool stopping_ = false;

@@ -32,8 +32,8 @@ bool is_counter_name(std::string_view name) {
 }  // namespace
 
 HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerConfig& config,
-                                 HandlerRequests& requests)
-    : library_(library), config_(config), requests_(requests) {
+                                 HandlerCounters& counters, HandlerRequests& requests)
+    : library_(library), config_(config), counters_(counters), requests_(requests) {
   check_option_names(problems_);
   const bool names_known = problems_.empty();
   fill_host_table();
@@ -49,9 +49,10 @@ HandlerInstance::HandlerInstance(const HandlerLibrary& library, const HandlerCon
     }
   }
   if (!object_ && (problems_.empty() || (!names_known && !last_error_.empty())))
-    problems_.push_back({config.place.file.empty() ? Place{library.path, 0, 0} : config.place,
-                         "handlers." + config.name, "the handler does not start",
-                         last_error_.empty() ? "it gave no reason" : last_error_, false});
+    problems_.push_back(
+        {config.place.file.empty() ? Place{library.path, 0, 0} : Place(config.place),
+         "handlers." + config.name, "the handler does not start",
+         last_error_.empty() ? "it gave no reason" : last_error_, false});
   if (object_ && !problems_.empty()) destroy();
   if (!problems_.empty()) throw StartError(problems_);
   creating_ = false;
@@ -94,13 +95,6 @@ void HandlerInstance::on_wake() noexcept {
   if (!library_.handler->on_wake) return;
   const HandlerCall call(config_.name.c_str());
   guard(nullptr, [this] { library_.handler->on_wake(object_); });
-}
-
-std::map<std::string, std::uint64_t> HandlerInstance::counters() const {
-  std::map<std::string, std::uint64_t> values;
-  const auto names = counter_names_.lock();
-  for (std::size_t i = 0; i < names->size(); ++i) values[(*names)[i]] = counts_[i];
-  return values;
 }
 
 HandlerInstance& HandlerInstance::self(const fastmqtt_host* host) {
@@ -149,8 +143,7 @@ void HandlerInstance::fill_host_table() {
     return self(host).add_counter(name);
   };
   table.count = [](const fastmqtt_host* host, std::uint32_t counter, std::uint64_t by) {
-    if (counter < kMaxCounters)
-      self(host).counts_[counter].fetch_add(by, std::memory_order_relaxed);
+    self(host).counters_.count(counter, by);
   };
 }
 
@@ -257,20 +250,13 @@ std::uint32_t HandlerInstance::add_counter(const char* name) {
     log(FASTMQTT_WARNING,
         fmt::format("'{}' is no name for a counter: 1 to 64 of a-z, 0-9 and '_', ignoring", name),
         nullptr);
-    return kMaxCounters;
+    return HandlerCounters::kMost;  // count() ignores it
   }
-  auto names = counter_names_.lock();
-  const auto found = std::ranges::find(*names, std::string_view(name));
-  const auto index = static_cast<std::uint32_t>(found - names->begin());
-  if (found != names->end()) return index;
-  if (index < kMaxCounters) {
-    names->emplace_back(name);
-    return index;
-  }
-  names.unlock();
+  if (const auto number = counters_.add(name)) return *number;
   log(FASTMQTT_WARNING,
-      fmt::format("counter '{}' is one too many of {}, ignoring", name, kMaxCounters), nullptr);
-  return kMaxCounters;  // count() ignores it
+      fmt::format("counter '{}' is one too many of {}, ignoring", name, HandlerCounters::kMost),
+      nullptr);
+  return HandlerCounters::kMost;
 }
 
 }  // namespace fastmqttd

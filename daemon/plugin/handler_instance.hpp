@@ -5,12 +5,10 @@
 // from any thread.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,10 +16,10 @@
 #include <vector>
 
 #include "daemon/base/error.hpp"
-#include "daemon/base/guarded.hpp"
 #include "daemon/base/units.hpp"
 #include "daemon/config/config.hpp"
 #include "daemon/message/message.hpp"
+#include "daemon/plugin/handler_counters.hpp"
 #include "daemon/plugin/handler_library.hpp"
 #include "fastmqtt/handler.h"
 
@@ -45,13 +43,10 @@ class HandlerRequests {
 
 class HandlerInstance {
  public:
-  static constexpr std::size_t kMaxCounters = 64;
-
   // Runs the plugin's create().  Throws StartError with all that is wrong: unknown options, what
-  // the plugin said through config_error, or that it failed.  `config` and `requests` must outlive
-  // the instance.
+  // the plugin said through config_error, or that it failed.  All must outlive the instance.
   HandlerInstance(const HandlerLibrary& library, const HandlerConfig& config,
-                  HandlerRequests& requests);
+                  HandlerCounters& counters, HandlerRequests& requests);
   HandlerInstance(const HandlerInstance&) = delete;
   HandlerInstance& operator=(const HandlerInstance&) = delete;
   ~HandlerInstance();
@@ -64,9 +59,6 @@ class HandlerInstance {
                    fastmqtt_result* results) noexcept;
   // [turn]
   void on_wake() noexcept;
-
-  // What the handler counted, by name.
-  std::map<std::string, std::uint64_t> counters() const;
 
  private:
   // The C table with the way back to this object behind it.
@@ -94,6 +86,7 @@ class HandlerInstance {
 
   const HandlerLibrary& library_;
   const HandlerConfig& config_;
+  HandlerCounters& counters_;
   HandlerRequests& requests_;
   Host host_;
   void* object_ = nullptr;
@@ -102,8 +95,6 @@ class HandlerInstance {
   const std::thread::id creator_ = std::this_thread::get_id();
   std::vector<Problem> problems_;  // while creating; the creator's
   std::string last_error_;         // likewise: why, when create() says it by a log line
-  mutable Guarded<std::vector<std::string>> counter_names_;
-  std::array<std::atomic<std::uint64_t>, kMaxCounters> counts_{};
 };
 
 }  // namespace fastmqttd

@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 
+#include "daemon/base/guarded.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/plugin/dl_error.hpp"
 #include "daemon/plugin/handler_call.hpp"
@@ -121,6 +122,42 @@ void set_up_unwinder() {
   }
 }
 
+// Which content a file has, as far as that shows from outside.
+struct FileState {
+  dev_t device = 0;
+  ino_t inode = 0;
+  off_t size = 0;
+  std::int64_t changed_ns = 0;
+
+  bool is_same_file(const FileState& other) const {
+    return device == other.device && inode == other.inode;
+  }
+  bool operator==(const FileState&) const = default;
+};
+
+FileState state_of(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return {info.st_dev, info.st_ino, info.st_size,
+          std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
+// What this process has loaded, by path, the latest last.
+struct Loaded {
+  FileState state;
+  void* handle = nullptr;
+};
+Guarded<std::map<std::string, std::vector<Loaded>>> all_loaded;
+
+// dlopen(3) knows a file that it has loaded by its name, whatever has become of that: another one
+// has to go by another name for it.
+std::string name_for(const std::string& path, std::size_t times_loaded) {
+  const fs::path file(path);
+  std::string name = file.parent_path().string() + "/";
+  for (std::size_t i = 0; i < times_loaded; ++i) name += "./";
+  return name + file.filename().string();
+}
+
 // Loads one file; throws the Problem with it.
 class Loader {
  public:
@@ -133,17 +170,7 @@ class Loader {
 
   // Without the checks of its content and owner.
   HandlerLibrary load_checked(const std::string& path) {
-    // By its path, not by the checked descriptor, for the sake of debuggers: in a safe directory
-    // the name cannot have come to mean another file.
-    {
-      const HandlerCall trial(path.c_str(), HandlerCall::Kind::on_trial);
-      if (const std::string why = trial_load(path, kTrialLimit); !why.empty())
-        throw problem(path, why, "");
-    }
-    const HandlerCall call(path.c_str(), HandlerCall::Kind::starting);
-    ::dlerror();
-    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!handle) throw problem(path, "cannot be loaded: " + dl_error(path), "");
+    void* const handle = handle_of(path);
     const auto [first, is_new] = handles_.emplace(handle, path);
     if (!is_new)
       throw problem(path, "is the same file as " + first->second, "remove one of the two");
@@ -154,6 +181,34 @@ class Loader {
   }
 
  private:
+  // As it is now: what was loaded before is not loaded again.
+  static void* handle_of(const std::string& path) {
+    const FileState state = state_of(path);
+    std::vector<Loaded> loaded = (*all_loaded.lock())[path];
+    for (const Loaded& one : loaded) {
+      if (one.state == state) return one.handle;
+      if (one.state.is_same_file(state))
+        throw problem(path, "was written over while it is in use",
+                      "a new file in its place, as install(1) and mv(1) make it, and a restart");
+    }
+    // By its path, not by the checked descriptor, for the sake of debuggers: in a safe directory
+    // the name cannot have come to mean another file.
+    try_out(path);
+    const HandlerCall call(path.c_str(), HandlerCall::Kind::starting);
+    ::dlerror();
+    void* const handle =
+        ::dlopen(name_for(path, loaded.size()).c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!handle) throw problem(path, "cannot be loaded: " + dl_error(path), "");
+    (*all_loaded.lock())[path].push_back({state, handle});
+    return handle;
+  }
+
+  static void try_out(const std::string& path) {
+    const HandlerCall trial(path.c_str(), HandlerCall::Kind::on_trial);
+    if (const std::string why = trial_load(path, kTrialLimit); !why.empty())
+      throw problem(path, why, "");
+  }
+
   static Problem problem(const std::string& path, std::string what, std::string expected) {
     return {{path, 0, 0}, "", std::move(what), std::move(expected), false};
   }

@@ -108,6 +108,26 @@ std::vector<int> granted(const mqtt::token& token, std::size_t filters) {
   return codes;
 }
 
+// The same of UNSUBACK, which older versions have no codes in; nothing when the connection ended
+// instead.  Paho throws what it takes for a failure, a subscription that there was not among it.
+std::optional<std::vector<int>> unsubscribed(const mqtt::token& token, bool mqtt5,
+                                             std::size_t filters) {
+  std::vector<int> codes;
+  try {
+    if (mqtt5) {
+      const mqtt::unsubscribe_response answer = token.get_unsubscribe_response();
+      for (const mqtt::ReasonCode code : answer.get_reason_codes())
+        codes.push_back(static_cast<int>(code));
+    }
+    codes.resize(filters, 0);
+  } catch (const mqtt::exception& failure) {
+    const int code = refusal_code(failure.get_reason_code(), failure.get_return_code());
+    if (code == 0 && failure.get_return_code() != MQTTASYNC_SUCCESS) return std::nullopt;
+    codes.assign(filters, code);
+  }
+  return codes;
+}
+
 // A number of seconds as Paho has to be given it.  Paho C before 1.3.13 writes four bytes by
 // arithmetic on signed numbers: all ones would go out as 00 00 00 ff, four minutes instead of
 // never. The number for never is one that it makes ff ff ff ff of; a later Paho writes it as it
@@ -142,6 +162,7 @@ Client::Client(const MqttConfig& config, MqttVersion version, const std::string&
       version_(version),
       callbacks_(std::move(callbacks)),
       answers_(callbacks_),
+      ends_(callbacks_, version == MqttVersion::v5),
       outcomes_(callbacks_),
       store_(store),
       // The address is given at each attempt.
@@ -295,43 +316,39 @@ ConnectFailure Client::failure_of(const mqtt::exception& failure, const BrokerAd
 }
 
 std::optional<std::vector<std::vector<int>>> Client::subscribe(
-    const std::vector<SubscribeRequest>& requests, const SubscriptionPlan& plan,
-    const KeepWaiting& keep_waiting) {
+    const std::vector<SubscribeRequest>& requests, const KeepWaiting& keep_waiting) {
   std::vector<mqtt::token_ptr> tokens;
   std::vector<std::vector<int>> codes;
   try {
     for (const SubscribeRequest& request : requests)
-      tokens.push_back(send_subscribe(requests_.emplace_back(request), plan));
+      tokens.push_back(send_subscribe(requests_.emplace_back(request)));
   } catch (const mqtt::exception&) {
     return std::nullopt;  // not connected any more
   }
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     try {
       if (!wait_for(*tokens[i], kSubscribeTimeout, keep_waiting)) return std::nullopt;
-      codes.push_back(granted(*tokens[i], requests[i].places.size()));
+      codes.push_back(granted(*tokens[i], requests[i].subscriptions.size()));
     } catch (const mqtt::exception& failure) {
       const int code = refusal_code(failure.get_reason_code(), failure.get_return_code());
       if (code == 0) return std::nullopt;
-      codes.emplace_back(requests[i].places.size(), code);
+      codes.emplace_back(requests[i].subscriptions.size(), code);
     }
   }
   return codes;
 }
 
-mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const SubscriptionPlan& plan) {
-  const auto asked = [&](std::uint32_t place) -> const SubscriptionConfig& {
-    return plan.request(place, broker_.subscription_identifiers);
-  };
+mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request) {
   if (!mqtt5()) {
     const auto filters = std::make_shared<mqtt::string_collection>();
     mqtt::iasync_client::qos_collection qos_of_filters;
-    for (const std::uint32_t place : request.places) {
-      filters->push_back(asked(place).topic.text());
-      qos_of_filters.push_back(asked(place).qos);
+    for (const SubscriptionConfig& s : request.subscriptions) {
+      filters->push_back(s.topic.text());
+      qos_of_filters.push_back(s.qos);
     }
     return paho_.subscribe(filters, qos_of_filters, &request, answers_);
   }
-  const SubscriptionConfig& s = asked(request.places.front());
+  const SubscriptionConfig& s = request.subscriptions.front();
   const mqtt::subscribe_options options(
       s.no_local, s.retain_as_published,
       static_cast<mqtt::subscribe_options::RetainHandling>(s.retain_handling_options));
@@ -344,38 +361,38 @@ mqtt::token_ptr Client::send_subscribe(SubscribeRequest& request, const Subscrip
 
 std::optional<std::vector<int>> Client::unsubscribe(const std::vector<std::string>& filters,
                                                     const KeepWaiting& keep_waiting) {
-  std::vector<int> codes;
+  mqtt::token_ptr token;
   try {
     const auto all = std::make_shared<mqtt::string_collection>();
     for (const std::string& filter : filters) all->push_back(filter);
-    const mqtt::token_ptr token = paho_.unsubscribe(all);
+    token = paho_.unsubscribe(all, &unsubscribed_.emplace_back(filters), ends_);
     if (!wait_for(*token, kSubscribeTimeout, keep_waiting)) return std::nullopt;
-    if (mqtt5()) {
-      const mqtt::unsubscribe_response answer = token->get_unsubscribe_response();
-      for (const mqtt::ReasonCode code : answer.get_reason_codes())
-        codes.push_back(static_cast<int>(code));
-    }
-  } catch (const mqtt::exception& failure) {
-    const int code = refusal_code(failure.get_reason_code(), failure.get_return_code());
-    if (code == 0) return std::nullopt;
-    codes.assign(filters.size(), code);
+  } catch (const mqtt::exception&) {
+    if (!token || !mqtt5()) return std::nullopt;  // not connected any more
   }
-  codes.resize(filters.size(), 0);  // older versions have no codes
-  return codes;
+  return unsubscribed(*token, mqtt5(), filters.size());
 }
 
 void Client::Answers::on_success(const mqtt::token& token) {
-  const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
-  const std::vector<int> codes = granted(token, request.places.size());
-  for (std::size_t i = 0; i < request.places.size(); ++i)
-    callbacks_.subscribed(request.places[i], codes[i] < reason::kUnspecified ? codes[i] : -1);
+  const auto& asked = static_cast<const SubscribeRequest*>(token.get_user_context())->subscriptions;
+  const std::vector<int> codes = granted(token, asked.size());
+  for (std::size_t i = 0; i < asked.size(); ++i)
+    callbacks_.subscribed(asked[i].topic.text(), codes[i] < reason::kUnspecified ? codes[i] : -1);
 }
 
 void Client::Answers::on_failure(const mqtt::token& token) {
   // Otherwise the connection failed, and the broker has not said anything.
   if (refusal_code(token.get_reason_code(), token.get_return_code()) == 0) return;
-  const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
-  for (const std::uint32_t place : request.places) callbacks_.subscribed(place, -1);
+  for (const SubscriptionConfig& s :
+       static_cast<const SubscribeRequest*>(token.get_user_context())->subscriptions)
+    callbacks_.subscribed(s.topic.text(), -1);
+}
+
+void Client::Ends::on_success(const mqtt::token& token) {
+  const auto& filters = *static_cast<const std::vector<std::string>*>(token.get_user_context());
+  const auto codes = unsubscribed(token, mqtt5_, filters.size());
+  for (std::size_t i = 0; codes && i < filters.size(); ++i)
+    if ((*codes)[i] < reason::kUnspecified) callbacks_.unsubscribed(filters[i]);
 }
 
 Client::BrokerLimits Client::limits_of(const mqtt::properties& connack) {

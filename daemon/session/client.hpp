@@ -19,7 +19,6 @@
 #include "daemon/base/guarded.hpp"
 #include "daemon/base/units.hpp"
 #include "daemon/config/config.hpp"
-#include "daemon/delivery/subscription_plan.hpp"
 #include "daemon/message/message.hpp"
 #include "daemon/session/login.hpp"
 #include "daemon/session/packet_store.hpp"
@@ -54,9 +53,10 @@ class Client {
     // Whether the message is taken, and if so, whether it was stored, and the record with it.  When
     // it is not taken, the connection ends without acknowledging it.
     std::function<bool(const Message::Parts&, const PacketRecord*, bool& stored)> message;
-    // The broker answered the subscription at that place of the plan: the QoS it grants, -1 when it
-    // refuses it.
-    std::function<void(std::uint32_t place, int qos)> subscribed;
+    // The broker answered the subscription to that filter: the QoS it grants, -1 when it refuses
+    // it.  And it has ended it, when it is unsubscribed.
+    std::function<void(const std::string& filter, int qos)> subscribed;
+    std::function<void(const std::string& filter)> unsubscribed;
     // What became of a message that was published: 0 it is there, else the reason code with which
     // the broker refused it, or nothing when the connection ended first.
     std::function<void(std::uint64_t number, std::optional<int> reason_code)> published;
@@ -100,16 +100,15 @@ class Client {
   };
   const BrokerLimits& broker() const { return broker_; }
 
-  // One SUBSCRIBE packet; with MQTT 5 for one place only.
+  // One SUBSCRIBE packet; with MQTT 5 for one filter only.
   struct SubscribeRequest {
-    std::vector<std::uint32_t> places;  // of the plan
-    std::uint32_t identifier = 0;       // 0: none
+    std::vector<SubscriptionConfig> subscriptions;
+    std::uint32_t identifier = 0;  // 0: none
   };
-  // Sends them all and waits for the answers, a code of MQTT 5.0 section 3.9.3 for each place of
+  // Sends them all and waits for the answers, a code of MQTT 5.0 section 3.9.3 for each filter of
   // each.  Nothing when the connection did not last.
   std::optional<std::vector<std::vector<int>>> subscribe(
-      const std::vector<SubscribeRequest>& requests, const SubscriptionPlan& plan,
-      const KeepWaiting& keep_waiting);
+      const std::vector<SubscribeRequest>& requests, const KeepWaiting& keep_waiting);
   // One UNSUBSCRIBE packet; a code of MQTT 5.0 section 3.11.3 for each.  Nothing when the
   // connection did not last.
   std::optional<std::vector<int>> unsubscribe(const std::vector<std::string>& filters,
@@ -149,7 +148,19 @@ class Client {
     const Callbacks& callbacks_;
   };
 
-  // The same for PUBLISH.
+  // The same for UNSUBSCRIBE.
+  class Ends : public mqtt::iaction_listener {
+   public:
+    Ends(const Callbacks& callbacks, bool mqtt5) : callbacks_(callbacks), mqtt5_(mqtt5) {}
+    void on_success(const mqtt::token& token) override;
+    void on_failure(const mqtt::token&) override {}
+
+   private:
+    const Callbacks& callbacks_;
+    const bool mqtt5_;
+  };
+
+  // And for PUBLISH.
   class Outcomes : public mqtt::iaction_listener {
    public:
     explicit Outcomes(const Callbacks& callbacks) : callbacks_(callbacks) {}
@@ -162,7 +173,7 @@ class Client {
   static BrokerLimits limits_of(const mqtt::properties& connack);
 
   bool mqtt5() const { return version_ == MqttVersion::v5; }
-  mqtt::token_ptr send_subscribe(SubscribeRequest& request, const SubscriptionPlan& plan);
+  mqtt::token_ptr send_subscribe(SubscribeRequest& request);
   mqtt::connect_options connect_options(const BrokerAddress& broker, const Login& login,
                                         std::chrono::seconds keepalive);
   Connected read_connack(const mqtt::connect_response& answer, std::chrono::seconds keepalive);
@@ -180,11 +191,13 @@ class Client {
   const MqttVersion version_;
   const Callbacks callbacks_;
   Answers answers_;
+  Ends ends_;
   Outcomes outcomes_;
   PacketStore& store_;
   mqtt::ssl_options tls_;  // of the latest attempt; Paho C++ 1.2.0 keeps pointers into it
   // Of this connection: the answers point at them, and a token is done before its listener is.
   std::deque<SubscribeRequest> requests_;
+  std::deque<std::vector<std::string>> unsubscribed_;
   std::atomic<bool> refused_{false};
   bool connecting_ = false;
   BrokerLimits broker_;

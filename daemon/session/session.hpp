@@ -17,13 +17,18 @@
 
 namespace fastmqttd {
 
+// Who is to be reached, and as whom.
+struct SessionSettings {
+  MqttConfig mqtt;
+  std::string client_id;
+};
+
 class Session {
  public:
   // `attention` is called, from any thread, whenever the state has changed.  The dispatcher and
   // the spool must outlive the session.
-  Session(const MqttConfig& config, std::string client_id,
-          const std::filesystem::path& state_directory, Spool& spool, Dispatcher& dispatcher,
-          std::function<void()> attention);
+  Session(SessionSettings settings, const std::filesystem::path& state_directory, Spool& spool,
+          Dispatcher& dispatcher, std::function<void()> attention);
   ~Session();  // stops, and waits for it
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -31,6 +36,10 @@ class Session {
   void start();
   // Disconnects cleanly (no will is sent); state() says when it has stopped.  Returns at once.
   void stop();
+
+  // What is subscribed follows the dispatcher's routing, which has changed; with `settings`, where
+  // they are others, it also connects anew.  Returns at once: see SessionState::changing.
+  void change(std::optional<SessionSettings> settings);
 
   SessionState state() const;
   // What a part of the session has been busy with for longer than it should: the owner without

@@ -19,6 +19,8 @@ struct SessionState {
   std::string reason;         // why it waits, or why it has to connect again
   bool first_answer = false;  // the first attempt succeeded or failed
   bool gave_up = false;       // stopped by itself, after mqtt.reconnect_retries
+  bool changing = false;      // what Session::change() has asked for is still to be done
+  std::string login_as;       // the client identifier
 };
 
 // For people: "not connected to localhost:1883 (Connection refused)".

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -24,37 +26,49 @@ constexpr std::size_t kFilterOverhead = 3;
 }  // namespace
 
 Subscriber::Subscriber(Routing& routing, KeptSession& kept)
-    : plan_(routing.plan()), routing_(routing), kept_(kept) {}
+    : routing_(routing), kept_(kept), plan_(routing.plan()) {}
 
 void Subscriber::expect() const {
-  const KeptSession::Filters filters = kept_.filters();
-  std::vector<Routing::Standing> standings(plan_.subscriptions().size());
-  for (std::uint32_t place = 0; place < standings.size(); ++place) {
-    const auto found = filters.find(filter_at(place));
-    if (found == filters.end()) continue;
-    const auto& [qos, identifier, since] = found->second;
-    if (qos == KeptSession::kUnknown || identifier != plan_.identifier(place)) continue;
-    standings[place] = {qos, since};
+  const Routing::PlanPtr plan = routing_.plan();
+  std::map<std::string, Routing::Standing> standings;
+  for (const auto& [filter, subscription] : kept_.filters()) {
+    const auto& [qos, identifier, since] = subscription;
+    const auto place = plan->place(filter);
+    // One that goes by another identifier brings copies of which nothing is known.
+    if (qos != KeptSession::kUnknown && place && plan->place(identifier) == place)
+      standings[filter] = {qos, since};
   }
   routing_.expect(standings);
 }
 
-bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiting) {
-  refused_.assign(plan_.subscriptions().size(), false);
+bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiting,
+                           bool everything) {
+  plan_ = routing_.plan();
+  if (everything) {
+    requested_.clear();
+    routing_.all_are_new();
+  }
+  const bool identifiers = client.broker().subscription_identifiers;
+  refused_.assign(plan_->subscriptions().size(), false);
   active_.clear();
   const KeptSession::Filters before = kept_.filters();
+  std::set<std::uint32_t> wanted_anew = routing_.wanted_by_new_lanes();
   // What a refused subscription was to carry is subscribed for itself.
   std::vector<bool> done(refused_.size());
   for (;;) {
-    const std::vector<std::uint32_t> carriers =
-        plan_.carriers(refused_, client.broker().subscription_identifiers);
+    const std::vector<std::uint32_t> carriers = plan_->carriers(refused_, identifiers);
+    for (const std::uint32_t place : std::set(wanted_anew)) wanted_anew.insert(carriers[place]);
     std::vector<std::uint32_t> places;
+    bool any = false;
     for (std::uint32_t place = 0; place < carriers.size(); ++place) {
       if (carriers[place] != place || done[place]) continue;
-      done[place] = true;
-      places.push_back(place);
+      any = done[place] = true;
+      if (is_as_before(place, identifiers, wanted_anew.contains(place), before))
+        active_[filter_at(place)] = before.at(filter_at(place));
+      else
+        places.push_back(place);
     }
-    if (places.empty()) break;
+    if (!any) break;
     if (!subscribe_to(places, client, keep_waiting)) return false;
   }
   KeptSession::Filters left = before;
@@ -67,54 +81,74 @@ bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiti
   return true;
 }
 
+// Then nothing is said to the broker, but that a handler is there which wants what it has retained.
+bool Subscriber::is_as_before(std::uint32_t place, bool identifiers, bool wanted_anew,
+                              const KeptSession::Filters& before) const {
+  const SubscriptionConfig& wanted = plan_->request(place, identifiers);
+  const auto requested = requested_.find(filter_at(place));
+  const auto known = before.find(filter_at(place));
+  if (requested == requested_.end() || known == before.end()) return false;
+  // Of what has the flag in any case nobody could tell that it was sent again.
+  return known->second.identifier == plan_->identifier(place) &&
+         same_subscription(requested->second, wanted) &&
+         (!wanted_anew || wanted.retain_as_published || wanted.topic.shared());
+}
+
 bool Subscriber::subscribe_to(const std::vector<std::uint32_t>& places, Client& client,
                               const Client::KeepWaiting& keep_waiting) {
-  const std::vector<Client::SubscribeRequest> requests = packets(places, client);
+  const auto all = packets(places, client);
   // Before the broker knows of them: should we end in between, they are not forgotten.
   KeptSession::Filters known = kept_.filters();
-  for (const auto& request : requests)
-    for (const std::uint32_t place : request.places) known.try_emplace(filter_at(place));
+  for (const auto& packet : all)
+    for (const std::uint32_t place : packet) known.try_emplace(filter_at(place));
   kept_.remember(known);
 
-  for (std::size_t first = 0; first < requests.size(); first += kPacketsOnWay) {
-    const auto begin = requests.begin() + static_cast<std::ptrdiff_t>(first);
-    const auto end =
-        begin + static_cast<std::ptrdiff_t>(std::min(kPacketsOnWay, requests.size() - first));
-    const std::vector<Client::SubscribeRequest> batch(begin, end);
-    const auto codes = client.subscribe(batch, plan_, keep_waiting);
+  for (std::size_t first = 0; first < all.size(); first += kPacketsOnWay) {
+    const auto batch = std::span(all).subspan(first, std::min(kPacketsOnWay, all.size() - first));
+    std::vector<Client::SubscribeRequest> requests;
+    for (const auto& packet : batch) requests.push_back(request(packet, client));
+    const auto codes = client.subscribe(requests, keep_waiting);
     if (!codes) return false;
     for (std::size_t i = 0; i < batch.size(); ++i)
-      for (std::size_t j = 0; j < batch[i].places.size(); ++j)
-        judge(batch[i].places[j], (*codes)[i][j]);
+      for (std::size_t j = 0; j < batch[i].size(); ++j)
+        judge(batch[i][j], (*codes)[i][j], requests[i].subscriptions[j]);
   }
   return true;
 }
 
 // With MQTT 5 each filter has a packet of its own: an identifier belongs to a packet, and Paho C++
 // 1.2.0 crashes over the options of several.
-std::vector<Client::SubscribeRequest> Subscriber::packets(const std::vector<std::uint32_t>& places,
-                                                          const Client& client) {
-  std::vector<Client::SubscribeRequest> requests;
+std::vector<std::vector<std::uint32_t>> Subscriber::packets(
+    const std::vector<std::uint32_t>& places, const Client& client) {
+  std::vector<std::vector<std::uint32_t>> packets;
   for (const std::uint32_t place : places) {
     int code = 0;
     if (const std::string why = cannot_subscribe(place, client, code); !why.empty()) {
-      routing_.set_granted(place, Routing::kNone);
+      routing_.set_granted(filter_at(place), Routing::kNone);
       refuse(place, code, why);
       continue;
     }
-    const std::uint32_t identifier =
-        client.broker().subscription_identifiers ? plan_.identifier(place) : 0;
-    const bool joins = client.version() != MqttVersion::v5 && !requests.empty() &&
-                       requests.back().places.size() < kFiltersInPacket;
-    if (!joins) requests.push_back({{}, identifier});
-    requests.back().places.push_back(place);
+    const bool joins = client.version() != MqttVersion::v5 && !packets.empty() &&
+                       packets.back().size() < kFiltersInPacket;
+    if (!joins) packets.emplace_back();
+    packets.back().push_back(place);
   }
-  return requests;
+  return packets;
+}
+
+Client::SubscribeRequest Subscriber::request(const std::vector<std::uint32_t>& places,
+                                             const Client& client) const {
+  const bool identifiers = client.broker().subscription_identifiers;
+  Client::SubscribeRequest request;
+  for (const std::uint32_t place : places)
+    request.subscriptions.push_back(plan_->request(place, identifiers));
+  if (identifiers) request.identifier = plan_->identifier(places.front());
+  return request;
 }
 
 std::string Subscriber::cannot_subscribe(std::uint32_t place, const Client& client,
                                          int& code) const {
-  const TopicFilter& topic = plan_.subscriptions()[place].topic;
+  const TopicFilter& topic = plan_->subscriptions()[place].topic;
   const Client::BrokerLimits& broker = client.broker();
   if (topic.shared() && !broker.shared_subscriptions) {
     code = reason::kNoSharedSubscriptions;
@@ -131,16 +165,20 @@ std::string Subscriber::cannot_subscribe(std::uint32_t place, const Client& clie
   return {};
 }
 
-void Subscriber::judge(std::uint32_t place, int code) {
-  const SubscriptionConfig& s = plan_.subscriptions()[place];
+void Subscriber::judge(std::uint32_t place, int code, const SubscriptionConfig& request) {
+  const SubscriptionConfig& s = plan_->subscriptions()[place];
+  const std::string& filter = s.topic.text();
+  requested_.erase(filter);
   if (code >= reason::kUnspecified)
     return refuse(place, code, reason_text(code) + ": check its access rules");
-  active_[s.topic.text()] = {code, plan_.identifier(place), routing_.standing(place).since};
+  requested_.emplace(filter, request);
+  routing_.set_granted(filter, code);  // perhaps Client's callback is still to come
+  active_[filter] = {code, plan_->identifier(place), routing_.standing(filter).since};
   if (code < s.qos)
     log::write(log::Level::warning,
                fmt::format("the broker grants {} only QoS {} instead of {}",
-                           log::shown_topic(s.topic.text()), code, s.qos),
-               {{"MQTT_TOPIC", s.topic.text()}, {"MQTT_QOS", std::to_string(code)}});
+                           log::shown_topic(filter), code, s.qos),
+               {{"MQTT_TOPIC", filter}, {"MQTT_QOS", std::to_string(code)}});
 }
 
 void Subscriber::refuse(std::uint32_t place, int code, const std::string& why) {
@@ -166,7 +204,7 @@ bool Subscriber::unsubscribe(const KeptSession::Filters& filters, Client& client
   };
   for (const auto& [filter, subscription] : filters) {
     log::info("unsubscribing {}: {}", log::shown_topic(filter),
-              plan_.place(filter) ? "another one covers it" : "no handler wants it any more");
+              plan_->lanes_want(filter) ? "another one covers it" : "no handler wants it any more");
     const std::size_t size = filter.size() + kFilterOverhead;
     const bool full =
         packet.size() == kFiltersInPacket || bytes + size > client.broker().maximum_packet_size;
@@ -183,11 +221,8 @@ bool Subscriber::unsubscribe_packet(const std::vector<std::string>& filters, Cli
   const auto codes = client.unsubscribe(filters, keep_waiting);
   if (!codes) return false;
   for (std::size_t i = 0; i < filters.size(); ++i) {
-    if ((*codes)[i] < reason::kUnspecified) {
-      // One that a wider filter now stands for.
-      if (const auto place = plan_.place(filters[i])) routing_.set_granted(*place, Routing::kNone);
-      continue;
-    }
+    requested_.erase(filters[i]);
+    if ((*codes)[i] < reason::kUnspecified) continue;
     active_[filters[i]] = {};
     log::write(log::Level::warning,
                fmt::format("the broker does not unsubscribe {}: {}: trying again at the next start",

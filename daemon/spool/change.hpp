@@ -40,6 +40,14 @@ struct Dead {
   bool stored = true;  // as a message too
 };
 
+// What was in memory only, for one handler, and is to wait in the spool.  Not a Change: see
+// Spool::keep().
+struct Kept {
+  MessagePtr message;
+  std::uint32_t attempts = 0;
+  std::uint32_t failures = 0;
+};
+
 // A handler has published a message, or ...
 struct Publish {
   std::uint64_t number = 0;

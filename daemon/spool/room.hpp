@@ -25,6 +25,7 @@ class SpoolRoom {
   explicit SpoolRoom(std::uint64_t max_size) : max_size_(max_size) {}
 
   std::uint64_t max_size() const { return max_size_; }
+  void set_max_size(std::uint64_t bytes) { max_size_ = bytes; }
   std::uint64_t used() const { return measured_used_ + appended_; }
   // Whether so much has been appended that it is time to measure.
   bool is_stale() const { return log_grown_ >= kStale; }
@@ -42,7 +43,7 @@ class SpoolRoom {
  private:
   static constexpr std::uint64_t kStale = 256 << 10;
 
-  const std::uint64_t max_size_;
+  std::atomic<std::uint64_t> max_size_;
   std::atomic<std::uint64_t> measured_used_{0};
   std::atomic<std::uint64_t> appended_{0};   // since then
   std::atomic<std::uint64_t> log_grown_{0};  // likewise

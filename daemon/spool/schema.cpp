@@ -101,6 +101,11 @@ void look_for_damage(sqlite::Database& database) {
 
 }  // namespace
 
+void set_durability(sqlite::Database& database, Durability durability) {
+  database.run(durability == Durability::power ? "PRAGMA synchronous=FULL"
+                                               : "PRAGMA synchronous=NORMAL");
+}
+
 sqlite::Database open_spool(const std::filesystem::path& file, Durability durability) {
   std::error_code none;
   if (std::filesystem::exists(file, none) && std::filesystem::file_size(file, none) == 0)
@@ -112,8 +117,7 @@ sqlite::Database open_spool(const std::filesystem::path& file, Durability durabi
   const std::int64_t format = format_of(database);
   if (format == 0) refuse_if_foreign(database, file);
   database.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0");
-  database.run(durability == Durability::power ? "PRAGMA synchronous=FULL"
-                                               : "PRAGMA synchronous=NORMAL");
+  set_durability(database, durability);
   if (format > kFormat)
     unusable(
         file,

@@ -12,4 +12,7 @@ namespace fastmqttd {
 // when it is of a later version, and sqlite::Error.
 sqlite::Database open_spool(const std::filesystem::path& file, Durability durability);
 
+// From the next commit on.
+void set_durability(sqlite::Database& database, Durability durability);
+
 }  // namespace fastmqttd

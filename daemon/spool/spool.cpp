@@ -11,6 +11,7 @@
 #include "daemon/base/error.hpp"
 #include "daemon/base/fault_point.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/spool/schema.hpp"
 #include "daemon/spool/state_directory.hpp"
 #include "daemon/spool/stored_message.hpp"
 
@@ -32,6 +33,7 @@ constexpr auto kRetryPause = std::chrono::seconds(1);
 constexpr std::uint64_t kPageSize = 4096;
 constexpr std::uint64_t kFrameHead = 24;
 constexpr std::size_t kForgetAtOnce = 64;
+constexpr std::size_t kKeepAtOnce = 64;
 
 constexpr const char* kMoveAway =
     "expected a spool; nothing was deleted: to go on move spool.db, spool.db-wal and spool.db-shm "
@@ -105,6 +107,11 @@ Spool::~Spool() {
   thread_.join();
 }
 
+void Spool::change(const SpoolConfig& config) {
+  room_.set_max_size(config.max_size);
+  set_durability(store_->lock()->database(), config.durability);
+}
+
 HandlerKey Spool::handler(const std::string& name) {
   try {
     const HandlerKey key = store_->lock()->handler(name);
@@ -139,6 +146,31 @@ bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
   }
   if (checkpoint_due()) changed_.notify_one();
   return true;
+}
+
+std::size_t Spool::keep(std::span<const Kept> messages, HandlerKey handler, std::string& why) {
+  std::size_t kept = 0;
+  try {
+    while (kept < messages.size()) {
+      // A few at a time, so that no append waits for long.
+      const auto some = messages.subspan(kept, std::min(kKeepAtOnce, messages.size() - kept));
+      std::size_t bytes = 0;
+      for (const Kept& one : some) bytes += stored_bytes(*one.message, nullptr);
+      auto store = store_->lock_behind();
+      if (room_.is_stale() || !room_.why_not(bytes).empty()) measure(*store);
+      why = room_.why_not(bytes);
+      if (!why.empty()) return kept;
+      store->keep(some, handler);
+      room_.appended(bytes);
+      counts_.lock()->waiting[handler] += some.size();
+      kept += some.size();
+    }
+  } catch (const sqlite::Error& error) {
+    end_if_damaged(error);
+    look_at_disk(error);
+    why = file_.string() + ": " + error.what();
+  }
+  return kept;
 }
 
 bool Spool::takes_letter(const Message& message) {
@@ -239,6 +271,12 @@ void Spool::flush(Duration limit) {
   const TimePoint deadline = Clock::now() + limit;
   auto state = state_.lock();
   while (!state->queue.empty() && Clock::now() < deadline) state.wait_until(written_, deadline);
+}
+
+void Spool::wait_until_written() {
+  auto state = state_.lock();
+  const std::uint64_t last = state->next_number;
+  while (!state->queue.empty() && state->queue.front().number < last) state.wait(written_);
 }
 
 void Spool::run() {

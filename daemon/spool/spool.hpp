@@ -59,6 +59,9 @@ class Spool {
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
 
+  // Another durability, another size, from now on; the directory stays.
+  void change(const SpoolConfig& config);
+
   // Of that instance name; a new one gets a number.
   HandlerKey handler(const std::string& name);
   // Message ids of this run are not below.
@@ -69,6 +72,9 @@ class Spool {
   // not be stored: `why` says so.
   bool append(const Message& message, std::span<const HandlerKey> handlers,
               const PacketRecord* record, std::string& why);
+  // Messages that are in memory only for that handler are to wait in here for it; how many of the
+  // first ones do from now on: all, unless `why` says what is in the way.
+  std::size_t keep(std::span<const Kept> messages, HandlerKey handler, std::string& why);
   // Whether it is worth receiving again after that: below four fifths of what it may hold.
   bool has_room();
 
@@ -83,6 +89,8 @@ class Spool {
   bool write_now(Changes changes);
   // Returns when all of it is written, after `limit` at the latest.
   void flush(Duration limit);
+  // Returns when what has come so far is written, however long that takes.
+  void wait_until_written();
 
   // Ends the process with status 74 when the database is damaged: it would neither store nor settle
   // anything any more.

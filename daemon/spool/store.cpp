@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <string>
 
 #include "daemon/base/fault_point.hpp"
@@ -96,18 +95,14 @@ std::int64_t Store::recipients(std::span<const HandlerKey> handlers) {
 // is rolled back.
 template <class Write>
 void Store::transact(Write write) {
-  const std::size_t sets = recipients_count_.size();
+  const std::int64_t last = recipients_count_.empty() ? 0 : recipients_count_.rbegin()->first;
   try {
     sqlite::Transactions::One transaction(transactions_);
     write();
     transaction.commit();
   } catch (const sqlite::Error&) {
-    if (recipients_count_.size() > sets) {
-      std::erase_if(recipients_, [&](const auto& set) {
-        return set.second == recipients_count_.rbegin()->first;
-      });
-      recipients_count_.erase(std::prev(recipients_count_.end()));
-    }
+    std::erase_if(recipients_, [&](const auto& set) { return set.second > last; });
+    std::erase_if(recipients_count_, [&](const auto& set) { return set.first > last; });
     throw;
   }
 }
@@ -116,14 +111,45 @@ void Store::append(const Message& message, std::span<const HandlerKey> handlers,
                    const PacketRecord* record) {
   fault_point("append.begin");
   transact([&] {
-    add_message_.bind(1, message.id())
-        .bind(2, recipients(handlers))
-        .bind(3, std::int64_t{message.dup()});
-    step_with(add_message_, 4, message);
+    insert(message, recipients(handlers));
     if (record) keep_packet(*record);
     fault_point("append.written");
   });
   fault_point("append.committed");
+}
+
+void Store::keep(std::span<const Kept> messages, HandlerKey handler) {
+  transact([&] {
+    for (const Kept& kept : messages) keep_one(kept, handler);
+    fault_point("keep.written");
+  });
+}
+
+// It may be there for others.
+void Store::keep_one(const Kept& kept, HandlerKey handler) {
+  const std::uint64_t id = kept.message->id();
+  std::vector<HandlerKey> set{handler};
+  message_recipients_.bind(1, id);
+  const bool is_there = message_recipients_.step();
+  if (is_there) {
+    const std::int64_t before = message_recipients_.number(0);
+    for (const auto& [handlers, number] : recipients_)
+      if (number == before) set.insert(set.end(), handlers.begin(), handlers.end());
+  }
+  message_recipients_.reset();
+  if (is_there)
+    sqlite::Statement(database_, "UPDATE messages SET recipients=?1 WHERE id=?2")
+        .bind(1, recipients(set))
+        .bind(2, id)
+        .step();
+  else
+    insert(*kept.message, recipients(set));
+  if (kept.attempts > 0) apply(RetryAt{id, handler, kept.attempts, kept.failures, realtime_ns()});
+}
+
+void Store::insert(const Message& message, std::int64_t recipients) {
+  add_message_.bind(1, message.id()).bind(2, recipients).bind(3, std::int64_t{message.dup()});
+  step_with(add_message_, 4, message);
 }
 
 bool Store::apply(const Change& change) {

@@ -45,6 +45,8 @@ class Store {
   // A transaction of its own.
   void append(const Message& message, std::span<const HandlerKey> handlers,
               const PacketRecord* record);
+  // The same for one handler more, whether or not the message is there; a transaction too.
+  void keep(std::span<const Kept> messages, HandlerKey handler);
   // True when a message that was for the handler is not any more.
   bool apply(const Change& change);
 
@@ -74,6 +76,8 @@ class Store {
   template <class Write>
   void transact(Write write);
   std::int64_t recipients(std::span<const HandlerKey> handlers);
+  void insert(const Message& message, std::int64_t recipients);
+  void keep_one(const Kept& kept, HandlerKey handler);
   void load_recipients();
 
   sqlite::Database database_;

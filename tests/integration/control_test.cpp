@@ -21,18 +21,10 @@ using ::testing::StartsWith;
 
 using Json = nlohmann::ordered_json;
 
-Finished run_ctl(const std::filesystem::path& socket, const std::vector<std::string>& arguments) {
-  Command command{.argv = {FASTMQTTCTL_PROGRAM, "--socket", socket}};
-  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
-  return run(command);
-}
-
 class ControlIntegration : public IntegrationTest {
  protected:
   std::filesystem::path socket() const { return daemon_.file("runtime") / "control.sock"; }
-  Finished ctl(const std::vector<std::string>& arguments) const {
-    return run_ctl(socket(), arguments);
-  }
+  Finished ctl(const std::vector<std::string>& arguments) const { return daemon_.ctl(arguments); }
   // What must succeed.
   std::string said(const std::vector<std::string>& arguments) const {
     const Finished done = ctl(arguments);
@@ -373,16 +365,16 @@ class Peer {
 
 TEST_F(ControlIntegration, IsNotHurtByWhatIsNoRequest) {
   start(recorder("all", "n/#"), {"n/#"});
-  const std::string line = "POST /forget HTTP/1.1\r\n";
+  const std::string line = "POST /v1/forget HTTP/1.1\r\n";
   const std::string much(2'000'000, 'x');
   for (const std::string& bytes :
-       {std::string("\0\xff garbage \r\n\r\n", 15), "GET /status" + much,
-        "GET /status HTTP/1.1\r\nX: " + much, line + "Content-Length: 1000000000\r\n\r\n" + much,
+       {std::string("\0\xff garbage \r\n\r\n", 15), "GET /v1/status" + much,
+        "GET /v1/status HTTP/1.1\r\nX: " + much, line + "Content-Length: 1000000000\r\n\r\n" + much,
         line + "Content-Length: -1\r\n\r\n",
         line + "Transfer-Encoding: chunked\r\n\r\nfffffff\r\n" + much,
         line + "Content-Encoding: br\r\nContent-Length: 5\r\n\r\n12345", line + "\r\n" + much,
         line + "Content-Length: 60000\r\n\r\n" + std::string(60'000, '['),
-        std::string("GET /dead-letters?limit=99999999999999999999 HTTP/1.1\r\n\r\n"),
+        std::string("GET /v1/dead-letters?limit=99999999999999999999 HTTP/1.1\r\n\r\n"),
         std::string("DELETE /status HTTP/1.1\r\n\r\n")}) {
     const Peer peer(socket());
     peer.send(bytes);
@@ -399,14 +391,14 @@ TEST_F(ControlIntegration, IsNotHeldUpByHalvesOfRequests) {
   std::vector<std::unique_ptr<Peer>> peers;
   for (int i = 0; i < 3; ++i) {
     peers.push_back(std::make_unique<Peer>(socket()));
-    peers.back()->send("GET /status HTTP/1.1\r\nHost:");
+    peers.back()->send("GET /v1/status HTTP/1.1\r\nHost:");
   }
   publish(broker_, "n/1", "meanwhile");
   await_payload("all", "meanwhile");
   // They are given up after a while.
   EXPECT_THAT(said({"status"}), StartsWith("connection"));
   peers.push_back(std::make_unique<Peer>(socket()));
-  peers.back()->send("POST /forget HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
+  peers.back()->send("POST /v1/forget HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
   EXPECT_EQ(daemon_.stop(), Exit{});  // and do not hold up a stop
 }
 

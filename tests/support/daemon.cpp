@@ -24,6 +24,12 @@ std::filesystem::path built_handler(std::string_view name) {
   return std::filesystem::path(FASTMQTTD_TESTS_HANDLERS) / (std::string(name) + ".so");
 }
 
+Finished run_ctl(const std::filesystem::path& socket, const std::vector<std::string>& arguments) {
+  Command command{.argv = {FASTMQTTD_TESTS_CTL, "--socket", socket}};
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  return run(command);
+}
+
 Daemon::Daemon() : client_id_("it-" + directory_.path().filename().string()) {
   for (const char* name : {"plugins", "state", "runtime"}) {
     std::filesystem::create_directory(directory_ / name);

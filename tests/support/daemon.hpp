@@ -19,6 +19,9 @@ namespace fastmqttd::testing {
 std::filesystem::path built_daemon();
 std::filesystem::path built_handler(std::string_view name);
 
+// fastmqttctl, to its end, on that socket.
+Finished run_ctl(const std::filesystem::path& socket, const std::vector<std::string>& arguments);
+
 // Not started by the constructor.  May be started again after it has ended.
 class Daemon {
  public:
@@ -52,6 +55,10 @@ class Daemon {
   void kill();  // SIGKILL
   // A run to its end, with the configuration file as the only argument but these.
   Finished run(const std::vector<std::string>& arguments) const;
+
+  Finished ctl(const std::vector<std::string>& arguments) const {
+    return run_ctl(file("runtime") / "control.sock", arguments);
+  }
 
   bool started() const { return process_ != nullptr; }
   Process& process() { return *process_; }

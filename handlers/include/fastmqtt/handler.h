@@ -149,7 +149,8 @@ typedef struct fastmqtt_handler {
   const char* const* options; /* names of its options, null-terminated: the daemon refuses others;
                                  NULL: not known, refuse none */
 
-  /* [turn] The instance, or NULL after saying why through config_error() or log(). */
+  /* [turn] The instance, or NULL after saying why through config_error() or log().  At a reload
+   * that changes the handler the instance before still runs then, in a thread of its own. */
   void* (*create)(const fastmqtt_host* host);
   /* [turn] No call follows.  Deliveries still PENDING count as not done. */
   void (*destroy)(void* self);

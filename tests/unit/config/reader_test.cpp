@@ -98,7 +98,7 @@ TEST_F(Reader, TakesHandlersInTheirOrder) {
   EXPECT_EQ(config.handlers[0].name, "zeta");
   EXPECT_EQ(config.handlers[0].plugin, "zeta");
   EXPECT_EQ(config.handlers[0].subscribe, std::nullopt);
-  EXPECT_EQ(config.handlers[0].place, (Place{files_.path("main.yaml"), 2, 3}));
+  EXPECT_EQ(Place(config.handlers[0].place), (Place{files_.path("main.yaml"), 2, 3}));
   EXPECT_EQ(config.handlers[1].name, "alpha");
   EXPECT_EQ(config.handlers[2].plugin, "log");
 }

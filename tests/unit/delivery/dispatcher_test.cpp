@@ -66,7 +66,7 @@ TEST_F(DispatcherTest, GivesEachHandlerThatMatchesTheMessageOnce) {
 TEST_F(DispatcherTest, TakesOneOfTheCopiesThatTheBrokerSends) {
   Dispatcher dispatcher(
       {handler("one", {filter("+/b"), filter("a/+")}), handler("two", {filter("a/+")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.routing().plan();
+  const SubscriptionPlan& plan = *dispatcher.routing().plan();
   for (std::uint32_t place : {0u, 1u}) accept(dispatcher, "a/b", "x", 1, {plan.identifier(place)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1}));
   accept(dispatcher, "a/b", "y", 1, {plan.identifier(0), plan.identifier(1)});
@@ -85,7 +85,7 @@ TEST_F(DispatcherTest, TakesACopyOfAnEarlierConfigurationForWhatItIs) {
 // An identifier of another configuration that looks like one of this: its filter does not match.
 TEST_F(DispatcherTest, TakesACopyWhoseIdentifierCannotBeOurs) {
   Dispatcher dispatcher({handler("one", {filter("m/#"), filter("z")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.routing().plan();
+  const SubscriptionPlan& plan = *dispatcher.routing().plan();
   ASSERT_EQ(plan.subscriptions()[1].topic.text(), "z");
   accept(dispatcher, "m/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
@@ -94,27 +94,27 @@ TEST_F(DispatcherTest, TakesACopyWhoseIdentifierCannotBeOurs) {
 TEST_F(DispatcherTest, TakesTheCopyForTheWiderFilterThatIsSubscribed) {
   Dispatcher dispatcher({handler("narrow", {filter("a/b")}), handler("wide", {filter("a/#")})},
                         [] {});
-  const SubscriptionPlan& plan = dispatcher.routing().plan();
+  const SubscriptionPlan& plan = *dispatcher.routing().plan();
   ASSERT_EQ(plan.subscriptions()[0].topic.text(), "a/#");
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(0)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 1}));
   // One that was queued while it was subscribed for itself: who knows what else was.
   accept(dispatcher, "a/b", "y", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{2, 2}));
-  dispatcher.routing().set_granted(1, 1);
+  dispatcher.routing().set_granted("a/b", 1);
   for (std::uint32_t place : {0u, 1u}) accept(dispatcher, "a/b", "z", 1, {plan.identifier(place)});
   EXPECT_EQ(waiting(dispatcher), (Counts{3, 3}));
 }
 
 TEST_F(DispatcherTest, CountsOnNoCopyForARefusedSubscription) {
   Dispatcher dispatcher({handler("one", {filter("+/b"), filter("a/+")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.routing().plan();
+  const SubscriptionPlan& plan = *dispatcher.routing().plan();
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{0})) << "the copy for +/b is to come";
-  dispatcher.routing().set_granted(0, -1);
+  dispatcher.routing().set_granted("+/b", -1);
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
-  dispatcher.routing().set_granted(0, 2);
+  dispatcher.routing().set_granted("+/b", 2);
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(0)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1})) << "the younger one is now the one that is granted";
 }
@@ -123,9 +123,9 @@ TEST_F(DispatcherTest, CountsOnNoCopyForASubscriptionOfLessThanWasAsked) {
   SubscriptionConfig wide = filter("+/b");
   wide.qos = 2;
   Dispatcher dispatcher({handler("one", {wide, filter("a/+")})}, [] {});
-  dispatcher.routing().set_granted(0,
+  dispatcher.routing().set_granted("+/b",
                                    0);  // while the daemon was away the broker kept nothing for it
-  accept(dispatcher, "a/b", "x", 1, {dispatcher.routing().plan().identifier(1)});
+  accept(dispatcher, "a/b", "x", 1, {dispatcher.routing().plan()->identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }
 
@@ -134,7 +134,7 @@ TEST_F(DispatcherTest, CountsOnNoCopyOfWhatTheDaemonItselfPublished) {
   deaf.qos = 2;
   deaf.no_local = true;
   Dispatcher dispatcher({handler("one", {deaf, filter("a/b")})}, [] {});
-  accept(dispatcher, "a/b", "mine", 1, {dispatcher.routing().plan().identifier(1)});
+  accept(dispatcher, "a/b", "mine", 1, {dispatcher.routing().plan()->identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
 }
 
@@ -143,7 +143,7 @@ TEST_F(DispatcherTest, CountsOnNoRetainedCopyWhereNoneNeedCome) {
   without_retained.qos = 2;  // first in the plan
   without_retained.retain_handling_options = 2;
   Dispatcher dispatcher({handler("one", {without_retained, filter("a/b")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.routing().plan();
+  const SubscriptionPlan& plan = *dispatcher.routing().plan();
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)}, /*retain=*/true);
   EXPECT_EQ(waiting(dispatcher), (Counts{1}));
   accept(dispatcher, "a/b", "x", 1, {plan.identifier(1)}, /*retain=*/false);
@@ -153,7 +153,7 @@ TEST_F(DispatcherTest, CountsOnNoRetainedCopyWhereNoneNeedCome) {
 TEST_F(DispatcherTest, ASharedCopyIsForItsSubscriberOnly) {
   Dispatcher dispatcher(
       {handler("shared", {filter("$share/g/a")}), handler("plain", {filter("a")})}, [] {});
-  const SubscriptionPlan& plan = dispatcher.routing().plan();
+  const SubscriptionPlan& plan = *dispatcher.routing().plan();
   ASSERT_TRUE(plan.subscriptions()[1].topic.shared());
   accept(dispatcher, "a", "x", 1, {plan.identifier(1)});
   EXPECT_EQ(waiting(dispatcher), (Counts{1, 0}));

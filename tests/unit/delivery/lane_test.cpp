@@ -190,7 +190,7 @@ TEST_F(LaneTest, CountsWhatTheHandlerCounts) {
   EXPECT_EQ(host->counter(host, "things"), counter);
   host->count(host, counter, 3);
   host->count(host, 1000, 1);  // never named: ignored
-  EXPECT_EQ(lane.handler_counters(), (std::map<std::string, std::uint64_t>{{"things", 3}}));
+  EXPECT_EQ(lane.stats()->own.values(), (std::map<std::string, std::uint64_t>{{"things", 3}}));
 }
 
 TEST_F(LaneTest, SaysWhenAndWhereACallIsStuck) {

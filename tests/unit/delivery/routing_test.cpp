@@ -17,12 +17,12 @@ SubscriptionConfig filter(const char* topic, int qos = 1) {
 
 class RoutingTest : public ::testing::Test {
  protected:
-  std::uint32_t place(const std::string& filter) { return routing_->plan().place(filter).value(); }
+  std::uint32_t place(const std::string& filter) { return routing_->plan()->place(filter).value(); }
   // The lanes that take a copy which names these.
   Lanes taking(const std::string& topic, const std::vector<std::string>& filters) {
     std::vector<std::uint32_t> identifiers;
     for (const std::string& filter : filters)
-      identifiers.push_back(routing_->plan().identifier(place(filter)));
+      identifiers.push_back(routing_->plan()->identifier(place(filter)));
     return taking_identifiers(topic, identifiers);
   }
   Lanes taking_identifiers(const std::string& topic, std::vector<std::uint32_t> identifiers) {
@@ -31,9 +31,7 @@ class RoutingTest : public ::testing::Test {
         Message({.topic = topic, .payload = {}, .qos = 1, .subscription_ids = identifiers}), lanes);
     return lanes;
   }
-  void forget_all() {
-    routing_->expect(std::vector<Routing::Standing>(routing_->plan().subscriptions().size()));
-  }
+  void forget_all() { routing_->expect({}); }
 
   std::optional<Routing> routing_;
 };
@@ -49,8 +47,8 @@ TEST_F(RoutingTest, WithoutIdentifiersAllThatMatchTakeIt) {
 TEST_F(RoutingTest, TheCopyOfTheOldestIsForAll) {
   routing_.emplace(std::vector<Filters>{{filter("+/b")}, {filter("a/+")}});
   forget_all();
-  routing_->set_granted(place("a/+"), 1);
-  routing_->set_granted(place("+/b"), 1);
+  routing_->set_granted("a/+", 1);
+  routing_->set_granted("+/b", 1);
   EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{}));
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0, 1}));
   EXPECT_EQ(taking("a/b", {"a/+", "+/b"}), (Lanes{0, 1}));
@@ -60,34 +58,30 @@ TEST_F(RoutingTest, TheCopyOfTheOldestIsForAll) {
 // A message that was published before the younger one was made has one copy only.
 TEST_F(RoutingTest, AYoungerOneTakesNothingFromWhatWaited) {
   routing_.emplace(std::vector<Filters>{{filter("+/b"), filter("a/+")}});
-  std::vector<Routing::Standing> kept(2);
-  kept[place("a/+")] = {1, 5};
-  routing_->expect(kept);
+  routing_->expect({{"a/+", {1, 5}}});
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0}));
-  routing_->set_granted(place("a/+"), 1);
-  routing_->set_granted(place("+/b"), 1);
+  routing_->set_granted("a/+", 1);
+  routing_->set_granted("+/b", 1);
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0}));
   EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{}));
-  EXPECT_GT(routing_->standing(place("+/b")).since, 5u);
-  EXPECT_EQ(routing_->standing(place("a/+")), (Routing::Standing{1, 5}));
+  EXPECT_GT(routing_->standing("+/b").since, 5u);
+  EXPECT_EQ(routing_->standing("a/+"), (Routing::Standing{1, 5}));
 }
 
 TEST_F(RoutingTest, OneThatTakesANarrowerOnesPlaceIsTheYounger) {
   routing_.emplace(std::vector<Filters>{{filter("a/b")}, {filter("a/#")}});
-  std::vector<Routing::Standing> kept(2);
-  kept[place("a/b")] = {1, 1};
-  routing_->expect(kept);
-  routing_->set_granted(place("a/#"), 1);
+  routing_->expect({{"a/b", {1, 1}}});
+  routing_->set_granted("a/#", 1);
   EXPECT_EQ(taking("a/b", {"a/b"}), (Lanes{0, 1}));
   EXPECT_EQ(taking("a/b", {"a/#"}), (Lanes{}));
   EXPECT_EQ(taking("a/c", {"a/#"}), (Lanes{1}));
-  routing_->set_granted(place("a/b"), Routing::kNone);  // unsubscribed
+  routing_->set_granted("a/b", Routing::kNone);  // unsubscribed
   EXPECT_EQ(taking("a/b", {"a/#"}), (Lanes{0, 1}));
 }
 
 TEST_F(RoutingTest, WhatIsNotSubscribedIsTakenByAll) {
   routing_.emplace(std::vector<Filters>{{filter("+/b")}, {filter("a/+")}});
-  routing_->set_granted(place("+/b"), Routing::kNone);
+  routing_->set_granted("+/b", Routing::kNone);
   EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0, 1}));
   EXPECT_EQ(taking_identifiers("a/b", {1}), (Lanes{0, 1})) << "of another configuration";
 }
@@ -95,11 +89,11 @@ TEST_F(RoutingTest, WhatIsNotSubscribedIsTakenByAll) {
 TEST_F(RoutingTest, OfAGrantedQosThatIsLessTheOthersCount) {
   routing_.emplace(std::vector<Filters>{{filter("+/b", 2)}, {filter("a/+", 1)}});
   forget_all();
-  routing_->set_granted(place("a/+"), 1);
-  routing_->set_granted(place("+/b"), 2);
+  routing_->set_granted("a/+", 1);
+  routing_->set_granted("+/b", 2);
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{1}));
   EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0})) << "it asked for QoS 2, and gets it";
-  routing_->set_granted(place("+/b"), 0);  // of which nothing is kept for who is away
+  routing_->set_granted("+/b", 0);  // of which nothing is kept for who is away
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0, 1}));
   EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{}));
 }
@@ -110,6 +104,61 @@ TEST_F(RoutingTest, OtherOptionsAreAnotherMatter) {
   routing_.emplace(std::vector<Filters>{{filter("+/b")}, {deaf}});
   EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0}));
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{1}));
+}
+
+// ---- other filters while messages come ---------------------------------------------------------
+
+TEST_F(RoutingTest, WhatLeavesCountsUntilItHasGone) {
+  routing_.emplace(std::vector<Filters>{{filter("a/#")}});
+  routing_->change({{filter("a/+")}}, {true});
+  EXPECT_EQ(taking("a/b", {"a/#"}), (Lanes{0}));
+  routing_->set_granted("a/+", 1);
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{})) << "there is a copy for a/# too";
+  EXPECT_EQ(taking("a/b", {"a/#"}), (Lanes{0}));
+  EXPECT_EQ(taking("a/b/c", {"a/#"}), (Lanes{})) << "nobody wants it any more";
+  routing_->set_granted("a/#", Routing::kNone);
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0}));
+}
+
+TEST_F(RoutingTest, WhatLeavesIsNoMessageThatNobodyWants) {
+  routing_.emplace(std::vector<Filters>{{filter("a/#")}});
+  routing_->change({{filter("b")}}, {true});
+  Lanes lanes;
+  EXPECT_TRUE(routing_->find(Message({.topic = "a/b", .payload = {}}), lanes));
+  EXPECT_FALSE(routing_->find(Message({.topic = "c", .payload = {}}), lanes));
+}
+
+TEST_F(RoutingTest, AFilterKnowsItsEarlierIdentifier) {
+  routing_.emplace(std::vector<Filters>{{filter("+/b")}, {filter("a/+", 1)}});
+  const std::uint32_t earlier = routing_->plan()->identifier(place("a/+"));
+  routing_->change({{filter("+/b")}, {filter("a/+", 2)}}, {false, true});
+  EXPECT_NE(routing_->plan()->identifier(place("a/+")), earlier);
+  EXPECT_EQ(taking_identifiers("a/b", {earlier}), taking("a/b", {"a/+"}));
+}
+
+TEST_F(RoutingTest, ALaneThatStaysGetsNoRetainedMessagesAgain) {
+  routing_.emplace(std::vector<Filters>{{filter("a/#")}});
+  routing_->change({{filter("a/#")}, {filter("a/+")}}, {false, true});
+  const auto retained = [&] {
+    Lanes lanes;
+    routing_->find(Message({.topic = "a/b", .payload = {}, .qos = 1, .retain = true}), lanes);
+    return lanes;
+  };
+  EXPECT_EQ(retained(), (Lanes{1}));
+  EXPECT_EQ(routing_->wanted_by_new_lanes(), (std::set<std::uint32_t>{place("a/+")}));
+  EXPECT_EQ(taking("a/b", {}), (Lanes{0, 1}));
+  routing_->all_are_new();
+  EXPECT_EQ(retained(), (Lanes{0, 1}));
+}
+
+TEST_F(RoutingTest, WhereTheFlagSaysNothingAllGetIt) {
+  SubscriptionConfig keeping = filter("a/#");
+  keeping.retain_as_published = true;
+  routing_.emplace(std::vector<Filters>{{keeping}});
+  routing_->change({{keeping}}, {false});
+  Lanes lanes;
+  routing_->find(Message({.topic = "a/b", .payload = {}, .qos = 1, .retain = true}), lanes);
+  EXPECT_EQ(lanes, (Lanes{0}));
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ TEST_F(ControlSocketTest, SaysWhyAPathWillNotDo) {
 
 TEST_F(ControlSocketTest, NamesThePlaceOfAKeyThatWillNotDo) {
   ControlConfig config{.socket = Text(files_.path("none/control.sock")),
-                       .place = {"my.yaml", 3, 12}};
+                       .place = Place{"my.yaml", 3, 12}};
   for (const auto& act : {+[](const ControlConfig& c) { open_control_socket(c); },
                           +[](const ControlConfig& c) { check_control_socket(c); }}) {
     try {

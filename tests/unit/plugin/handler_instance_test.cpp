@@ -28,7 +28,7 @@ class HandlerInstanceTest : public ::testing::Test {
   HandlerInstanceTest() {
     config_.name = "archive";
     config_.plugin = "fake";
-    config_.place = {"c.yaml", 2, 3};
+    config_.place = Place{"c.yaml", 2, 3};
   }
 
   static HandlerOptions options(const std::string& path, const std::string& text, int row) {
@@ -41,7 +41,7 @@ class HandlerInstanceTest : public ::testing::Test {
   }
   std::string failure() {
     try {
-      HandlerInstance(fake_.library(), config_, requests_);
+      HandlerInstance(fake_.library(), config_, counters_, requests_);
     } catch (const StartError& error) {
       return error.what();
     }
@@ -50,13 +50,14 @@ class HandlerInstanceTest : public ::testing::Test {
 
   InProcessHandler fake_;
   HandlerConfig config_;
+  HandlerCounters counters_;
   Requests requests_;
   testing::RecordedLog log_;
 };
 
 TEST_F(HandlerInstanceTest, GivesOptionsByPath) {
   config_.options = options("limit", "20", 4);
-  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
   const fastmqtt_host* host = fake_.host();
   const fastmqtt_view limit = host->config(host, "limit");
   EXPECT_EQ(std::string(limit.data, limit.size), "20");
@@ -105,7 +106,7 @@ TEST_F(HandlerInstanceTest, NamesThePluginWhenThereIsNoEntry) {
 }
 
 TEST_F(HandlerInstanceTest, LogsWithTheFieldsOfTheMessage) {
-  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
   const fastmqtt_host* host = fake_.host();
   host->log(host, FASTMQTT_WARNING, {"disk slow", 9});
   EXPECT_EQ(log_.texts().back(), "archive: disk slow");
@@ -135,7 +136,7 @@ TEST_F(HandlerInstanceTest, ShowsTheShapeOfTheOptions) {
   entries[3].path = "limit";
   entries[3].null = true;
   config_.options = HandlerOptions(entries);
-  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
   const fastmqtt_host* host = fake_.host();
   std::size_t members = 9;
   EXPECT_EQ(host->config_kind(host, "", &members), FASTMQTT_MAP);
@@ -151,12 +152,12 @@ TEST_F(HandlerInstanceTest, ShowsTheShapeOfTheOptions) {
 }
 
 TEST_F(HandlerInstanceTest, KnowsItsName) {
-  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
   EXPECT_STREQ(fake_.host()->name, "archive");
 }
 
 TEST_F(HandlerInstanceTest, PublishesACopy) {
-  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
   const fastmqtt_host* host = fake_.host();
   std::string topic = "a/b", payload = "on";
   const fastmqtt_property property{FASTMQTT_USER_PROPERTY, 0, view("k"), view("v")};
@@ -183,7 +184,7 @@ TEST_F(HandlerInstanceTest, PublishesACopy) {
 }
 
 TEST_F(HandlerInstanceTest, RefusesToPublishWhatIsMalformedAndSaysWhy) {
-  const HandlerInstance instance(fake_.library(), config_, requests_);
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
   const fastmqtt_host* host = fake_.host();
   fastmqtt_message message{};
   message.size = sizeof message;
@@ -197,11 +198,11 @@ TEST_F(HandlerInstanceTest, RefusesToPublishWhatIsMalformedAndSaysWhy) {
 }
 
 TEST_F(HandlerInstanceTest, RefusesACounterWithoutAProperName) {
-  HandlerInstance instance(fake_.library(), config_, requests_);
+  HandlerInstance instance(fake_.library(), config_, counters_, requests_);
   const fastmqtt_host* host = fake_.host();
   host->count(host, host->counter(host, "Bad name"), 1);
   host->count(host, host->counter(host, "good_1"), 2);
-  EXPECT_EQ(instance.counters(), (std::map<std::string, std::uint64_t>{{"good_1", 2}}));
+  EXPECT_EQ(counters_.values(), (std::map<std::string, std::uint64_t>{{"good_1", 2}}));
   EXPECT_THAT(log_.texts().back(), ::testing::HasSubstr("'Bad name' is no name for a counter"));
 }
 
@@ -211,7 +212,7 @@ TEST_F(HandlerInstanceTest, SurvivesADestroyThatThrows) {
     destroy(self);
     throw std::runtime_error("not so fast");
   };
-  { const HandlerInstance instance(fake_.library(), config_, requests_); }
+  { const HandlerInstance instance(fake_.library(), config_, counters_, requests_); }
   EXPECT_THAT(log_.texts().back(), ::testing::HasSubstr("archive: exception: not so fast"));
 }
 

@@ -1,0 +1,229 @@
+#include "daemon/operate/reloader.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/base/error.hpp"
+#include "daemon/base/events.hpp"
+#include "daemon/base/log.hpp"
+#include "daemon/config/words.hpp"
+#include "daemon/operate/control_socket.hpp"
+#include "daemon/operate/log_sinks.hpp"
+#include "daemon/operate/setup.hpp"
+#include "daemon/plugin/handler_call.hpp"
+#include "daemon/spool/state_directory.hpp"
+
+namespace fastmqttd {
+namespace {
+
+constexpr std::size_t kMostWaiting = 2;
+
+using Kind = Reloader::Outcome::Kind;
+
+// "2 handlers new (a, b)"
+void add_to(std::string& text, const std::vector<std::string>& names, const char* what) {
+  if (names.empty()) return;
+  text +=
+      fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", names.size(), what, comma_list(names));
+}
+
+std::string socket_of(const ControlConfig& config) {
+  return config.socket ? config.socket->value() : default_control_socket().string();
+}
+
+}  // namespace
+
+Reloader::Reloader(const Running& running, std::string file, Config config)
+    : running_(running),
+      file_(std::move(file)),
+      config_(std::move(config)),
+      client_id_(client_id(config_, file_)) {}
+
+Reloader::~Reloader() {
+  state_.lock()->stopping = true;
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+Reloader::Outcome Reloader::reload() {
+  auto state = state_.lock();
+  if (state->waiting >= kMostWaiting)
+    return {Kind::refused, "", {"reload: others are waiting for one already: try again"}};
+  const std::uint64_t mine = ++state->asked;
+  ++state->waiting;
+  running_.loop.wake();
+  while (state->answered < mine && !state->stopping) state.wait(changed_);
+  --state->waiting;
+  if (state->answered < mine) return {Kind::refused, "", {"reload: the daemon is stopping"}};
+  return state->outcome;
+}
+
+void Reloader::begin() {
+  ++state_.lock()->asked;
+  look();
+}
+
+void Reloader::look() {
+  if (preparing_) {
+    auto state = state_.lock();
+    auto prepared = std::exchange(state->prepared, std::nullopt);
+    state.unlock();
+    if (!prepared) return;
+    thread_.join();
+    preparing_ = false;
+    if (covers_ == 0) return look();  // nobody waits for it any more
+    if (running_.supervisor.is_stopping())
+      prepared->problems.push_back({{file_, 0, 0}, "", "the daemon is stopping", "", false});
+    if (prepared->problems.empty())
+      put_in_force(std::move(*prepared));
+    else
+      refuse(prepared->problems);
+  }
+  if (changing_over_) finish_if_changed_over();
+  if (!changing_over_ && is_asked_for()) start_preparing();
+}
+
+bool Reloader::is_asked_for() {
+  const auto state = state_.lock();
+  return state->asked > state->answered;
+}
+
+void Reloader::start_preparing() {
+  covers_ = state_.lock()->asked;
+  preparing_ = true;
+  began_ = Clock::now();
+  const std::uint64_t round = ++round_;
+  running_.supervisor.reloading();
+  log::info("reloading {}", file_);
+  running_.loop.once_after(kPrepare, [this, round] {
+    if (round != round_ || !preparing_) return;
+    const char* const handler = HandlerCall::starting();
+    refuse({{{file_, 0, 0},
+             handler ? "handlers." + std::string(handler) : "",
+             "has not started within " + format_duration(kPrepare),
+             "a handler that starts: one that goes on hanging leaves no way but a restart",
+             false}});
+    covers_ = 0;
+  });
+  thread_ = std::thread([this] {
+    Prepared prepared = prepare();
+    state_.lock()->prepared = std::move(prepared);
+    running_.loop.wake();
+  });
+}
+
+// By the thread.
+Reloader::Prepared Reloader::prepare() const {
+  Prepared prepared;
+  try {
+    prepared.config = read_whole_config(file_, /*look_at_plugins=*/true);
+    check_what_stays(prepared.config, prepared.problems);
+    prepared.client_id = client_id(prepared.config, file_);
+    std::vector<HandlerLibrary> libraries;
+    set_up_handlers(prepared.config, libraries, [&](const std::vector<HandlerToRun>& handlers) {
+      prepared.lineup =
+          running_.dispatcher.prepare(handlers, prepared.config.mqtt.optimistic_acknowledgement);
+    });
+    prepared.idle = idle_plugins(prepared.config, libraries);
+  } catch (const StartError& error) {
+    prepared.problems.insert(prepared.problems.end(), error.problems().begin(),
+                             error.problems().end());
+  } catch (const std::exception& error) {
+    prepared.problems.push_back({{file_, 0, 0}, "", error.what(), "", false});
+  }
+  return prepared;
+}
+
+// What only a start can give another value.
+void Reloader::check_what_stays(const Config& config, std::vector<Problem>& problems) const {
+  const auto report = [&](const Place& place, const char* key, const std::string& before,
+                          const std::string& after) {
+    problems.push_back({place.file.empty() ? Place{file_, 0, 0} : place, key,
+                        "cannot become '" + after + "' while the daemon runs",
+                        "'" + before + "', or a restart", false});
+  };
+  const std::string spool = state_directory(config_.spool), other = state_directory(config.spool);
+  if (spool != other) report({}, "spool.directory", spool, other);
+  const std::string socket = socket_of(config_.control), next = socket_of(config.control);
+  if (socket != next) report(config.control.place, "control.socket", socket, next);
+}
+
+void Reloader::put_in_force(Prepared prepared) {
+  if (!(prepared.config.log == config_.log)) set_up_log(prepared.config.log);
+  running_.spool.change(prepared.config.spool);
+  running_.supervisor.set_shutdown_timeout(prepared.config.shutdown_timeout);
+
+  const std::size_t handlers = prepared.lineup.lanes.size();
+  const auto changed = running_.dispatcher.change_to(std::move(prepared.lineup));
+  const bool other_session =
+      !(prepared.config.mqtt == config_.mqtt) || prepared.client_id != client_id_;
+  if (other_session)
+    running_.session.change(SessionSettings{prepared.config.mqtt, prepared.client_id});
+  else
+    running_.session.change(std::nullopt);
+  config_ = std::move(prepared.config);
+  client_id_ = std::move(prepared.client_id);
+
+  std::string text;
+  add_to(text, changed.added, "new");
+  add_to(text, changed.replaced, "changed");
+  add_to(text, changed.removed, "gone");
+  summary_ =
+      fmt::format("{} handlers{}{}", handlers, text.empty() ? ", all as before" : ": ", text);
+  if (other_session) summary_ += "; the session is made with other settings";
+  if (!prepared.idle.empty()) log::info("{}", prepared.idle);
+  changing_over_ = true;
+  began_ = Clock::now();
+  running_.loop.once_after(kChangeOver, [this, round = round_] {
+    if (round == round_ && changing_over_)
+      finish({Kind::unfinished, summary_ + "; but " + what_is_left(), {}});
+  });
+}
+
+void Reloader::refuse(const std::vector<Problem>& problems) {
+  Outcome outcome{Kind::refused, "", {}};
+  for (const Problem& problem : problems) {
+    outcome.problems.push_back(to_string(problem));
+    log::write(log::Level::error, outcome.problems.back());
+  }
+  finish(std::move(outcome));
+}
+
+void Reloader::finish_if_changed_over() {
+  if (running_.dispatcher.is_changing() || running_.session.state().changing) return;
+  finish({Kind::applied, summary_, {}});
+}
+
+// Of what has been put in force.
+std::string Reloader::what_is_left() const {
+  std::vector<std::string> names;
+  for (const Handover* handover : running_.dispatcher.handovers())
+    names.push_back(handover->before().name());
+  if (!names.empty())
+    return "handlers are still busy with a message as they were before, and change when that is "
+           "done: " +
+           comma_list(names);
+  return "the broker has not answered yet to what is subscribed";
+}
+
+void Reloader::finish(Outcome outcome) {
+  changing_over_ = false;
+  ++round_;
+  if (outcome.kind == Kind::refused)
+    log::write(log::Level::error,
+               fmt::format("reload refused, everything goes on as before: {} problems, the first "
+                           "is: {}",
+                           outcome.problems.size(), outcome.problems.front()),
+               {{"MESSAGE_ID", event::kReloadRefused}});
+  else
+    log::write(outcome.kind == Kind::applied ? log::Level::info : log::Level::warning,
+               "reloaded: " + outcome.text, {{"MESSAGE_ID", event::kReloadApplied}});
+  running_.supervisor.reloaded();
+  auto state = state_.lock();
+  state->answered = covers_;
+  state->outcome = std::move(outcome);
+  state.unlock();
+  changed_.notify_all();
+}
+
+}  // namespace fastmqttd

@@ -1,0 +1,81 @@
+#include "daemon/operate/setup.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+
+#include "daemon/config/reader.hpp"
+#include "daemon/delivery/handlers_to_run.hpp"
+#include "daemon/session/client_id.hpp"
+#include "daemon/session/tls.hpp"
+
+namespace fastmqttd {
+namespace {
+
+std::vector<HandlerLibrary> load_libraries(const Config& config, std::vector<Problem>& problems) {
+  return load_handler_libraries(config.plugin_directories, config.default_plugin_directories,
+                                plugins_kept_off(config), problems);
+}
+
+// Files of mqtt.ssl that cannot be used; those that references name are looked at too.
+void check_tls(const Config& config, std::vector<Problem>& problems) {
+  if (!config.mqtt.ssl) return;
+  const auto report = [&](const std::string& key, const std::string& what) {
+    problems.push_back({config.mqtt.ssl->place, key, what, ""});
+  };
+  try {
+    if (const auto problem = problem_of(expand(*config.mqtt.ssl)))
+      report("mqtt.ssl." + problem->key, problem->what);
+  } catch (const std::runtime_error& error) {
+    report("mqtt.ssl", error.what());
+  }
+}
+
+}  // namespace
+
+Config read_whole_config(const std::string& file, bool look_at_plugins) {
+  std::vector<Problem> problems;
+  Config config = read_config(file, problems);
+  if (problems.empty()) return config;
+  const bool directories_known = std::ranges::none_of(
+      problems, [](const Problem& p) { return p.key.starts_with("plugin_directories"); });
+  if (directories_known && look_at_plugins) load_libraries(config, problems);
+  throw StartError(problems);
+}
+
+std::string client_id(const Config& config, const std::string& file) {
+  if (config.mqtt.client_id) return config.mqtt.client_id->value();
+  if (auto id = default_client_id(std::filesystem::path(file).stem().string())) return *id;
+  throw StartError({{{file, 0, 0},
+                     "mqtt.client_id",
+                     "is not set, and this machine has no /etc/machine-id to derive it from",
+                     "a name that no other client of the broker uses",
+                     false}});
+}
+
+void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
+                     const std::function<void(const std::vector<HandlerToRun>&)>& make) {
+  std::vector<Problem> problems;
+  check_tls(config, problems);
+  libraries = load_libraries(config, problems);
+  const auto chosen = choose_handlers(config, libraries, problems);
+  try {
+    make(chosen);
+  } catch (const StartError& error) {
+    if (error.status() == ExitStatus::spool) throw;
+    problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+  }
+  if (!problems.empty()) throw StartError(problems);
+}
+
+std::string idle_plugins(const Config& config, const std::vector<HandlerLibrary>& libraries) {
+  std::string names;
+  for (const std::string& name : plugins_without_entry(config, libraries))
+    names += (names.empty() ? "" : ", ") + name;
+  if (names.empty()) return {};
+  return "plugins without topics of their own, which run once an entry under 'handlers' names "
+         "them: " +
+         names;
+}
+
+}  // namespace fastmqttd
