@@ -24,10 +24,12 @@
 #include "daemon/operate/crash_report.hpp"
 #include "daemon/operate/log_sinks.hpp"
 #include "daemon/operate/main_loop.hpp"
+#include "daemon/operate/metrics.hpp"
 #include "daemon/operate/reloader.hpp"
 #include "daemon/operate/setup.hpp"
 #include "daemon/operate/start_watch.hpp"
 #include "daemon/operate/supervisor.hpp"
+#include "daemon/operate/web.hpp"
 #include "daemon/plugin/handler_library.hpp"
 #include "daemon/session/session.hpp"
 #include "daemon/spool/state_directory.hpp"
@@ -90,6 +92,14 @@ void check(const Config& config, const std::string& config_file) {
     std::cout << idle << "\n";
 }
 
+UniqueFd listen_for_web(const Config& config) {
+  try {
+    return Web::listen(config.http);
+  } catch (const Problem& problem) {
+    throw StartError({problem});
+  }
+}
+
 void log_counts(const Dispatcher& dispatcher) {
   for (const auto& lane : dispatcher.lanes()) {
     const Lane::Counts counts = lane->counts();
@@ -109,6 +119,22 @@ void log_counts(const Dispatcher& dispatcher) {
                       "QoS 1 and 2 are kept for the next start",
                       lane->name(), published.waiting),
           {{"MQTT_HANDLER", lane->name()}});
+  }
+}
+
+// What waits in memory only, of a handler that is paused or out of time, waits in the spool for the
+// next start; but for what is in the hands of one that hangs.
+void keep_what_is_in_memory(const Dispatcher& dispatcher) {
+  for (const auto& lane : dispatcher.lanes()) {
+    const std::size_t messages = lane->unstored();
+    if (lane->finished())
+      lane->keep_unstored();
+    else if (messages > 0)
+      log::write(log::Level::error,
+                 fmt::format("{}: {} messages that are in memory only are lost: a call is still "
+                             "at work",
+                             lane->name(), messages),
+                 {{"MQTT_HANDLER", lane->name()}});
   }
 }
 
@@ -140,6 +166,7 @@ int run(const Config& config, const std::string& config_file) {
   const std::filesystem::path state = state_directory(config.spool);
   Spool spool(state, config.spool);
   const Handlers handlers = load_handlers(config, attention, &spool);
+  UniqueFd web_socket = listen_for_web(config);
   start_watch.reset();
   Dispatcher& dispatcher = *handlers.dispatcher;
   if (dispatcher.lanes().empty())
@@ -157,7 +184,12 @@ int run(const Config& config, const std::string& config_file) {
                   attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);
   supervisor = &the_supervisor;
-  Reloader the_reloader({loop, spool, dispatcher, session, the_supervisor}, config_file, config);
+  ReloadCounts reloads;
+  const Metrics metrics(dispatcher, session, spool, reloads);
+  Web web(dispatcher, session, spool, metrics);
+  web.serve(std::move(web_socket));
+  Reloader the_reloader({loop, spool, dispatcher, session, the_supervisor, web, reloads},
+                        config_file, config);
   reloader = &the_reloader;
   loop.on_signal(SIGHUP, [reloader] { reloader->begin(); });
   Control control(dispatcher, session, spool, the_reloader);
@@ -171,6 +203,8 @@ int run(const Config& config, const std::string& config_file) {
   const int status = loop.run();
 
   control_server.reset();
+  web.serve({});
+  keep_what_is_in_memory(dispatcher);
   log_counts(dispatcher);
   spool.flush(kFlushLimit);
   // What still hangs in a call cannot be destroyed under it.
@@ -190,7 +224,7 @@ int fail(const StartError& error, bool checking) {
     if (checking)
       std::cerr << to_string(problem) << "\n";
     else
-      log::write(log::Level::error, to_string(problem));
+      log_problem(problem);
   }
   return static_cast<int>(error.status());
 }
@@ -205,6 +239,7 @@ int start(const CommandLine& command) {
       return 0;
     }
     set_up_log(config.log);
+    set_log_levels(config);
     if (command.check) {
       check(config, command.config);
       return 0;

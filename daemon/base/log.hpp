@@ -7,6 +7,8 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,7 +24,18 @@ struct Field {
 };
 
 void set_level(Level level);
+Level level();
 bool enabled(Level level);
+
+// Lines with this field are about a handler, and go by its level where it has one of its own.
+inline constexpr std::string_view kHandlerField = "MQTT_HANDLER";
+// From now on these and no others have one.
+void set_handler_levels(std::map<std::string, Level> levels);
+void set_handler_level(const std::string& handler, Level level);
+// The least level whose lines about that handler are written.
+Level level_of(std::string_view handler);
+// Another number after each change of a level.
+std::uint64_t levels_changed();
 
 // Fields are borrowed for the call.
 void write(Level level, std::string_view text, std::span<const Field> fields);

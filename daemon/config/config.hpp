@@ -135,7 +135,9 @@ struct HandlerConfig {
   Whereabouts workers_place = {};
   QueueConfig queue;
   RetryConfig retry;
-  Duration timeout = 30s;  // of one call, or one pending answer
+  Duration timeout = 30s;               // of one call, or one pending answer
+  std::optional<Duration> abort_after;  // of one call: then the daemon ends, to be restarted
+  std::optional<log::Level> log_level;  // of lines about it; nothing: log.level
   bool skip_retained = false;
 
   bool operator==(const HandlerConfig&) const = default;
@@ -153,6 +155,22 @@ struct LogConfig {
 // A path of a socket has no room for more bytes, see unix(7).
 inline constexpr std::size_t kMostSocketPath = 107;
 
+// Where something listens for TCP connections.
+struct ListenAddress {
+  std::string host;  // a name or an address
+  std::uint16_t port = 0;
+
+  bool operator==(const ListenAddress&) const = default;
+};
+
+// What is shown to browsers and scraped, to be read only.
+struct HttpConfig {
+  std::optional<ListenAddress> listen;
+  Whereabouts place = {};  // of it
+
+  bool operator==(const HttpConfig&) const = default;
+};
+
 // Where fastmqttctl finds the daemon.
 struct ControlConfig {
   std::optional<Text> socket;  // default: see operate/control_socket.hpp
@@ -168,6 +186,7 @@ struct Config {
   std::vector<std::string> plugin_directories;
   bool default_plugin_directories = true;  // they may be absent
   LogConfig log;
+  HttpConfig http;
   ControlConfig control;
   Duration shutdown_timeout = 20s;
 };

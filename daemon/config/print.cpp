@@ -31,6 +31,16 @@ Tree write(E value, Any) {
   return plain(std::string(std::ranges::find(Words<E>::kAll, value, &Word<E>::value)->text));
 }
 
+template <class E>
+requires requires { Words<E>::kAll; }
+Tree write(const std::optional<E>& value, Any any) { return value ? write(*value, any) : Tree(); }
+
+Tree write(const std::optional<ListenAddress>& value, Listen) {
+  if (!value) return Tree();
+  const bool v6 = value->host.find(':') != std::string::npos;
+  return quoted((v6 ? "[" + value->host + "]" : value->host) + ":" + std::to_string(value->port));
+}
+
 Tree write(const std::optional<std::uint32_t>& value, Attempts) {
   return plain(value ? std::to_string(*value) : "unlimited");
 }

@@ -116,6 +116,10 @@ void check(const SectionReader& s, const SubscriptionConfig& c) {
              "cannot be true for a shared subscription [MQTT-3.8.3-4]", "expected false");
 }
 
+void check(const SectionReader& s, const HandlerConfig& c) {
+  if (c.abort_after) check_order(s, "timeout", c.timeout, "abort_after", *c.abort_after);
+}
+
 void check(const SectionReader& s, const ControlConfig& c) {
   if (c.socket && c.socket->value().size() > kMostSocketPath)
     s.report(c.place, "socket",

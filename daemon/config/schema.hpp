@@ -52,6 +52,9 @@ struct Names {};           // a list of text
 struct Path {              // absolute
   Place* place = nullptr;  // where it stands: whether it can be had shows later
 };
+struct Listen {  // host:port
+  Place* place;
+};
 struct Never {};        // a duration in whole seconds, or `never`
 struct Attempts {};     // 1 or more, or `unlimited`
 struct PluginName {};   // also of an instance
@@ -215,6 +218,8 @@ void describe(S& s, HandlerConfig& c) {
   s.section("queue", c.queue);
   s.section("retry", c.retry);
   s.key("timeout", c.timeout, Between{1ms, 24h});
+  s.key("abort_after", c.abort_after, Between{1ms, 24h});
+  s.key("log_level", c.log_level, Any{});
   s.key("skip_retained", c.skip_retained, Any{});
   s.key("isolation", isolation, Any{});
 }
@@ -223,6 +228,11 @@ template <class S>
 void describe(S& s, LogConfig& c) {
   s.key("level", c.level, Any{});
   s.key("target", c.target, Any{});
+}
+
+template <class S>
+void describe(S& s, HttpConfig& c) {
+  s.key("listen", c.listen, Listen{&c.place});
 }
 
 template <class S>
@@ -237,6 +247,7 @@ void describe(S& s, Config& c) {
   s.key("handlers", c.handlers, Any{});
   s.key("plugin_directories", c.plugin_directories, Directories{});
   s.section("log", c.log);
+  s.section("http", c.http);
   s.section("control", c.control);
   s.key("shutdown_timeout", c.shutdown_timeout, Between{0ms, 1h});
 }

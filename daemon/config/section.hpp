@@ -18,6 +18,7 @@ void check(const SectionReader& s, const TlsConfig& c);
 void check(const SectionReader& s, const RetryConfig& c);
 void check(const SectionReader& s, const SubscriptionConfig& c);
 void check(const SectionReader& s, const ControlConfig& c);
+void check(const SectionReader& s, const HandlerConfig& c);
 template <class T>
 void check(const SectionReader&, const T&) {}
 

@@ -300,6 +300,30 @@ bool read(const Given& given, std::optional<Text>& value, Path rule) {
   return true;
 }
 
+bool read(const Given& given, std::optional<ListenAddress>& value, Listen rule) {
+  const auto text = read_text(given, "expected host:port");
+  if (!text) return false;
+  *rule.place = given.tree.place;
+  if (!known(given, *text)) return true;
+  const std::string& whole = text->value();
+  const std::size_t colon = whole.rfind(':');
+  const std::string port = colon == whole.npos ? "" : whole.substr(colon + 1);
+  std::string host = whole.substr(0, colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  std::uint16_t number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  const bool good = error == std::errc() && end == port.data() + port.size() && number > 0 &&
+                    !host.empty() && (bracketed || host.find(':') == host.npos) &&
+                    host.find_first_of(" /@") == host.npos;
+  if (!good) {
+    given.refuse("expected an address and a port, such as 127.0.0.1:9464 or [::1]:9464");
+    return false;
+  }
+  value = ListenAddress{host, number};
+  return true;
+}
+
 bool read(const Given& given, std::vector<Text>& value, Hosts) {
   return read_texts(given, value, "expected a name or an address, or a list of them", host_error);
 }

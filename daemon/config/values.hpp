@@ -52,6 +52,7 @@ bool read(const Given& given, Duration& value, Between between);
 bool read(const Given& given, std::optional<Duration>& value, Between between);
 bool read(const Given& given, std::optional<Text>& value, String rule);
 bool read(const Given& given, std::optional<Text>& value, Path);
+bool read(const Given& given, std::optional<ListenAddress>& value, Listen);
 bool read(const Given& given, std::vector<Text>& value, Hosts);
 bool read(const Given& given, std::vector<Text>& value, Names);
 bool read(const Given& given, std::vector<std::string>& value, Directories);
@@ -85,6 +86,15 @@ bool read(const Given& given, E& value, Any) {
       expected = std::string(word.refused) + ": " + expected;
   given.refuse(std::move(expected));
   return false;
+}
+
+template <class E>
+requires requires { Words<E>::kAll; }
+bool read(const Given& given, std::optional<E>& value, Any any) {
+  E read_value{};
+  if (!read(given, read_value, any)) return false;
+  value = read_value;
+  return true;
 }
 
 }  // namespace fastmqttd

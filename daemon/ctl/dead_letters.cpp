@@ -20,17 +20,6 @@ constexpr int kNotDone = 1;
 constexpr std::size_t kPage = 200;
 constexpr int kTitle = 13;
 
-std::string count(std::uint64_t number, const std::string& what) {
-  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
-}
-
-// "2026-11-24T17:16:25.123+00:00" without the fraction.
-std::string to_seconds(const std::string& time) {
-  const std::size_t fraction = time.find('.'), zone = time.find_first_of("+-Z", fraction);
-  if (fraction == std::string::npos || zone == std::string::npos) return time;
-  return time.substr(0, fraction) + time.substr(zone);
-}
-
 // ---- list --------------------------------------------------------------------------------------
 
 // A page after the other, so that as many as there are need no memory.

@@ -1,5 +1,6 @@
 // fastmqttctl: the operator's tool.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -7,13 +8,16 @@
 #include <functional>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "daemon/base/build_info.hpp"
 #include "daemon/base/error.hpp"
+#include "daemon/base/nearest.hpp"
 #include "daemon/ctl/dead_letters.hpp"
 #include "daemon/ctl/failure.hpp"
-#include "daemon/ctl/reload.hpp"
+#include "daemon/ctl/requests.hpp"
 #include "daemon/ctl/status.hpp"
+#include "daemon/ctl/tail.hpp"
 #include "daemon/ctl/terminal.hpp"
 #include "daemon/ctl/try.hpp"
 #include "daemon/message/topic_filter.hpp"
@@ -33,6 +37,7 @@ struct Arguments {
   DeadLetters letters;
   std::int64_t id = 0;
   std::string handler;
+  std::vector<std::string> level;  // a handler before it, perhaps
   bool json = false;
 };
 
@@ -93,6 +98,55 @@ void add_status(CLI::App& app, Arguments& a, Command& chosen) {
       [&] { chosen = [&a] { return show_status(Connection(a.socket), a.json); }; });
 }
 
+void add_handlers(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command = app.add_subcommand("handlers", "A row for each handler");
+  command->add_flag("--json", a.json, "As JSON");
+  command->final_callback(
+      [&] { chosen = [&a] { return show_handlers(Connection(a.socket), a.json); }; });
+}
+
+void add_top(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command =
+      app.add_subcommand("top", "What the handlers do, each second, until it is interrupted");
+  command->final_callback([&] { chosen = [&a] { return show_top(Connection(a.socket)); }; });
+}
+
+void add_tail(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "tail", "A line for each delivery as it is answered, until it is interrupted");
+  command->add_option("FILTER", a.filter, "Of topics that this topic filter matches");
+  command->add_flag("--json", a.json, "As JSON, an object a line");
+  command->final_callback(
+      [&] { chosen = [&a] { return tail_deliveries(Connection(a.socket), a.filter, a.json); }; });
+}
+
+void add_route(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "route",
+      "Which handlers a message on TOPIC would reach, and through which filter: exit status 1 "
+      "when none is");
+  command->add_option("TOPIC", a.topic, "A topic name")->required();
+  command->add_flag("--json", a.json, "As JSON");
+  command->final_callback(
+      [&] { chosen = [&a] { return show_route(Connection(a.socket), a.topic, a.json); }; });
+}
+
+void add_log_level(CLI::App& app, Arguments& a, Command& chosen) {
+  CLI::App* command = app.add_subcommand(
+      "log-level", "What is logged, in general or about one handler, until the next reload");
+  command
+      ->add_option("[HANDLER] LEVEL", a.level,
+                   "A handler's name, if it is about one; then debug, info, warning or error")
+      ->required()
+      ->expected(1, 2);
+  command->final_callback([&] {
+    chosen = [&a] {
+      return set_log_level(Connection(a.socket), a.level.size() == 2 ? a.level.front() : "",
+                           a.level.back());
+    };
+  });
+}
+
 void add_reload(CLI::App& app, Arguments& a, Command& chosen) {
   CLI::App* command = app.add_subcommand(
       "reload",
@@ -115,6 +169,14 @@ const CLI::Validator kLetterId(
       return "'" + shown_short(text) + "' is no id: expected a number that 'list' shows";
     },
     "ID");
+
+void add_pausing(CLI::App& app, const char* name, const char* help, Arguments& a, Command& chosen,
+                 int (*act)(const Connection&, const std::string&)) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->add_option("HANDLER", a.handler, "Its name")->required()->check(kHandlerName);
+  command->final_callback(
+      [&a, &chosen, act] { chosen = [&a, act] { return act(Connection(a.socket), a.handler); }; });
+}
 
 // A command on dead letters that says which: by ids, or all.
 void add_settling(CLI::App& letters, const char* name, const char* help, Arguments& a,
@@ -158,6 +220,23 @@ void add_forget(CLI::App& app, Arguments& a, Command& chosen) {
       [&] { chosen = [&a] { return forget_messages(Connection(a.socket), a.handler); }; });
 }
 
+// A word that is no command, in the words that help; empty when all is well so far.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--socket") ++i;
+    if (word.starts_with('-')) continue;
+    std::vector<std::string> names;
+    for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+    if (std::ranges::find(names, word) != names.end()) return {};
+    const std::string near = nearest(word, names);
+    return "'" + shown_short(word) +
+           "' is no command: " + (near.empty() ? "" : "did you mean '" + near + "'? ") +
+           "see fastmqttctl --help";
+  }
+  return {};
+}
+
 }  // namespace
 }  // namespace fastmqttd
 
@@ -172,11 +251,22 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();  // --socket may stand anywhere
   add_status(app, arguments, chosen);
+  add_handlers(app, arguments, chosen);
+  add_route(app, arguments, chosen);
+  add_tail(app, arguments, chosen);
+  add_top(app, arguments, chosen);
   add_reload(app, arguments, chosen);
+  add_pausing(app, "pause", "Let a handler's messages wait, until it is resumed", arguments, chosen,
+              pause_handler);
+  add_pausing(app, "resume", "Give a handler that is paused its messages again", arguments, chosen,
+              resume_handler);
+  add_log_level(app, arguments, chosen);
   add_dead_letters(app, arguments, chosen);
   add_forget(app, arguments, chosen);
   add_match(app, arguments, chosen);
   add_try(app, arguments.trial, chosen);
+  if (const std::string unknown = unknown_command(app, argc, argv); !unknown.empty())
+    return report({static_cast<int>(ExitStatus::usage), {unknown}});
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

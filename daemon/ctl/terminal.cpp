@@ -77,6 +77,27 @@ std::string roughly(std::uint64_t bytes) {
   return fmt::format("{:.{}f}{}", value, value < 100 ? 1 : 0, kUnits[unit]);
 }
 
+std::string in_seconds(double seconds) {
+  if (seconds < 1e-3) return fmt::format("{:.0f}us", seconds * 1e6);
+  return seconds < 1 ? fmt::format("{:.3g}ms", seconds * 1e3) : fmt::format("{:.3g}s", seconds);
+}
+
+std::string count(std::uint64_t number, const std::string& what, const std::string& many) {
+  return fmt::format("{} {}", number, number == 1 ? what : many.empty() ? what + "s" : many);
+}
+
+std::string to_seconds(const std::string& time) {
+  const std::size_t fraction = time.find('.'), zone = time.find_first_of("+-Z", fraction);
+  if (fraction == std::string::npos || zone == std::string::npos) return time;
+  return time.substr(0, fraction) + time.substr(zone);
+}
+
+std::string time_of_day(const std::string& time) {
+  const std::size_t begin = time.find('T'), zone = time.find_first_of("+-Z", begin);
+  if (begin == std::string::npos || zone == std::string::npos) return time;
+  return time.substr(begin + 1, zone - begin - 1);
+}
+
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
   std::vector<std::string> titles;
   for (const Column& column : columns_) titles.push_back(column.title);

@@ -221,6 +221,7 @@ class Trial : private HandlerRequests {
     print_published(*message);
     return true;
   }
+  void said(std::string_view, std::string_view) override {}
 
   const Duration timeout_;
   MessagePtr message_;  // both readable until the instance is destroyed

@@ -54,7 +54,7 @@ Dispatcher::Lineup Dispatcher::prepare(const std::vector<HandlerToRun>& handlers
     }
     try {
       lineup.lanes.push_back(std::make_shared<Lane>(handler.config, *handler.library, outbox_,
-                                                    spool_, attention_, before.get()));
+                                                    spool_, tap_, attention_, before.get()));
     } catch (const StartError& error) {
       if (error.status() == ExitStatus::spool) throw;
       problems.insert(problems.end(), error.problems().begin(), error.problems().end());
@@ -110,6 +110,12 @@ Dispatcher::Restored Dispatcher::restore() {
   if (!spool_) return restored;
   std::vector<Outbox::SenderPtr> senders;
   for (const LanePtr& lane : lanes()) {
+    if (lane->paused())
+      log::write(log::Level::warning,
+                 fmt::format("{}: is paused, as it was told to be: its messages wait until "
+                             "'fastmqttctl resume {}'",
+                             lane->name(), lane->name()),
+                 {{"MQTT_HANDLER", lane->name()}});
     senders.push_back(lane->sender());
     const std::size_t messages = spool_->waiting(lane->key());
     if (messages > 0) lane->restore();
@@ -144,7 +150,17 @@ bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record,
   if (!store(*message, record, *receiving)) return false;
   if (was_stored) *was_stored = !receiving->stored.empty();
   for (const auto& [lane, stored] : receiving->targets) lane->push(message, stored);
+  count(*message);
   return true;
+}
+
+// By the receiving thread alone.
+void Dispatcher::count(const Message& message) {
+  const auto add = [](std::atomic<std::uint64_t>& to, std::uint64_t by) {
+    to.store(to.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  };
+  add(messages_[static_cast<std::size_t>(message.qos())], 1);
+  add(bytes_, message.topic().size() + message.payload().size());
 }
 
 // The lanes that want it, and for which of them it is to be stored.
@@ -152,6 +168,7 @@ void Dispatcher::choose_targets(const Message& message, Receiving& receiving) {
   receiving.targets.clear();
   receiving.stored.clear();
   if (!routing_.find(message, receiving.numbers)) {
+    ++unrouted_messages_;
     auto unrouted = unrouted_.lock();
     unrouted->topic = message.topic();
     if (unrouted->messages++ == 0) attention_();
@@ -237,7 +254,7 @@ void Dispatcher::close() {
 
 void Dispatcher::abandon() {
   for (const LanePtr& lane : lanes()) lane->abandon();
-  for (const Handover* handover : handovers()) handover->before().abandon();
+  for (const Handover* handover : handovers()) handover->lane()->abandon();
 }
 
 bool Dispatcher::finished() const {

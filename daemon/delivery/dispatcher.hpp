@@ -8,6 +8,7 @@
 // nothing else is said.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -59,6 +60,8 @@ class Dispatcher {
   LanePtr lane(const std::string& handler) const;
   // What the handlers publish.
   Outbox& outbox() { return outbox_; }
+  // What the handlers answer.
+  DeliveryTap& tap() { return tap_; }
   void start();
 
   // Other handlers.  One whose config and plugin are the same as before keeps its lane.
@@ -112,6 +115,16 @@ class Dispatcher {
     std::uint64_t messages = 0;
     std::string topic;
   };
+  // [any thread] What came, since the start.
+  struct Received {
+    std::array<std::uint64_t, 3> messages{};  // by QoS
+    std::uint64_t bytes = 0;                  // of topics and payloads
+    std::uint64_t unrouted = 0;
+  };
+  Received received() const {
+    return {{messages_[0], messages_[1], messages_[2]}, bytes_, unrouted_messages_};
+  }
+
   Unrouted take_unrouted() { return std::exchange(*unrouted_.lock(), {}); }
 
  private:
@@ -128,6 +141,7 @@ class Dispatcher {
     std::vector<HandlerKey> stored;  // those for which it is to be stored
   };
   LanesPtr begin_with(Lineup lineup);
+  void count(const Message& message);
   void choose_targets(const Message& message, Receiving& receiving);
   bool store(const Message& message, const PacketRecord* record, Receiving& receiving);
   // Whether it is not to be lost any more once it is acknowledged.
@@ -138,7 +152,8 @@ class Dispatcher {
 
   Spool* const spool_;
   const std::function<void()> attention_;
-  Outbox outbox_;  // outlives the lanes
+  Outbox outbox_;  // these outlive the lanes
+  DeliveryTap tap_;
   mutable Guarded<LanesPtr> lanes_;
   // Message ids are given, and their messages stored and pushed, one after the other.
   Guarded<Receiving> in_order_;
@@ -147,6 +162,8 @@ class Dispatcher {
   Duration store_pause_{};                           // until then; the receiving thread's own
   Guarded<std::string> why_refused_;
   Guarded<Unrouted> unrouted_;
+  std::array<std::atomic<std::uint64_t>, 3> messages_{};
+  std::atomic<std::uint64_t> bytes_{0}, unrouted_messages_{0};
   std::vector<std::unique_ptr<Handover>> handovers_;
 };
 

@@ -30,7 +30,8 @@ class Handover {
   Handover(const Handover&) = delete;
   Handover& operator=(const Handover&) = delete;
 
-  Lane& before() const { return *before_; }
+  // The one that makes room.
+  const std::shared_ptr<Lane>& lane() const { return before_; }
   bool is_over() const { return over_; }
   TimePoint began() const { return began_; }
 

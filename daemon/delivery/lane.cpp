@@ -18,16 +18,18 @@ Number sum(const std::vector<std::unique_ptr<Worker>>& workers, Number (Worker::
 }  // namespace
 
 Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
-           std::function<void()> attention, const Lane* before)
+           DeliveryTap& tap, std::function<void()> attention, const Lane* before)
     : config_(config),
       library_(library),
       stats_(before ? before->stats_ : std::make_shared<HandlerStats>()),
+      log_(config.name, library.name, tap),
       spool_(spool),
       key_(spool ? spool->handler(config.name) : 0),
       sender_(outbox.make_sender(config.name, library.name, config.queue)) {
   Worker::Shared shared{.config = config_,
                         .library = library_,
                         .stats = *stats_,
+                        .log = log_,
                         .outbox = outbox,
                         .sender = sender_,
                         .spool = spool_,
@@ -40,12 +42,13 @@ Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& o
     };
   for (int place = 0; place < config_.workers; ++place)
     workers_.push_back(std::make_unique<Worker>(shared, place));
-  if (before && before->paused_) pause(true);
+  if (spool_ ? spool_->paused(key_) : before && before->paused_) pause(true);
 }
 
 Lane::~Lane() { abandon(); }
 
 void Lane::start() {
+  started_ = true;
   for (const auto& worker : workers_) worker->start();
 }
 

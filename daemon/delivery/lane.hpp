@@ -30,10 +30,10 @@ class Lane {
   using Stuck = Worker::Stuck;
 
   // Makes the instances; throws StartError.  `outbox` and `spool`, without which nothing is stored,
-  // must outlive the lane.  `attention`: see Worker::Shared.  `before` is the lane that it is to
-  // take over from, which counts on.
+  // must outlive the lane, as must `tap`.  `attention`: see Worker::Shared.  `before` is the lane
+  // that it is to take over from, which counts on.
   Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& outbox, Spool* spool,
-       std::function<void()> attention, const Lane* before = nullptr);
+       DeliveryTap& tap, std::function<void()> attention, const Lane* before = nullptr);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -52,6 +52,7 @@ class Lane {
   // While it is paused, the handler gets no message: they wait.
   void pause(bool paused);
   bool paused() const { return paused_; }
+  bool started() const { return started_; }
   // Whether the message can come in now, without anything being dropped or left in the spool.
   bool takes(const Message& message) { return worker_for(message.topic()).takes(message); }
   // `stored`: in the spool; else one that finds no room is dropped, or another for it.
@@ -73,13 +74,15 @@ class Lane {
   bool finished() const;
   // Once it is to stop: returns when it has, and the instances are destroyed.
   void end();
-  // Once it has ended: puts what was in memory only into the spool; how many that could not take.
+  // Once it has finished: puts what was in memory only into the spool; how many that could not
+  // take.
   std::size_t keep_unstored();
   // The call that has been stuck for the longest time.
   std::optional<Stuck> stuck(TimePoint now);
   Counts counts() const;
   Outbox::Counts publish_counts() const { return Outbox::counts(sender_); }
   const HandlerStatsPtr& stats() const { return stats_; }
+  DeliveryLog& log() { return log_; }
   // Everything not settled, here or in the spool.
   std::size_t waiting() const;
   // Of those, what is in memory only.
@@ -102,10 +105,12 @@ class Lane {
   const HandlerConfig config_;
   const HandlerLibrary library_;
   const HandlerStatsPtr stats_;
+  DeliveryLog log_;
   Spool* const spool_;
   const HandlerKey key_;
   const Outbox::SenderPtr sender_;
   std::atomic<bool> paused_{false};
+  std::atomic<bool> started_{false};
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <string_view>
 
-#include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/message/view.hpp"
 
 namespace fastmqttd {
 namespace {
 
-constexpr const char* kNoAnswer = "which is no answer";
 // How long answers of single calls may gather before they are settled.
 constexpr auto kSettleEvery = std::chrono::milliseconds(5);
 // After the spool could not be read.
@@ -31,11 +30,6 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 std::uint64_t first_delivery_id() {
   static std::atomic<std::uint64_t> ranges{0};
   return ranges++ << 48 | 1;
-}
-
-const char* result_name(fastmqtt_result result, const Settled& settled) {
-  if (settled.kind == Settled::Kind::retry) return "retry";
-  return result == FASTMQTT_REJECT ? "reject" : "dead";
 }
 
 }  // namespace
@@ -153,13 +147,16 @@ void Worker::complete(std::uint64_t delivery_id, fastmqtt_result result) {
     const TimePoint now = Clock::now();
     const auto settled = state->queue.complete(delivery_id, result, now);
     if (!settled) return;
-    // Since it was handed over.
-    shared_.stats.handling.Observe(seconds(now - settled->first.began));
-    note(settled->first, result, settled->second, to);
+    const auto& [delivery, what] = *settled;
+    note(delivery, result, what, now - delivery.began, to);
   });
   state.unlock();
   changed_.notify_one();
   finish(std::move(outcome));
+}
+
+void Worker::said(std::string_view topic, std::string_view text) {
+  shared_.log.handler_said(topic, text);
 }
 
 void Worker::wake_at(std::int64_t when_ns) {
@@ -222,14 +219,13 @@ bool Worker::expire_pending(LockedState& state) {
   std::size_t expired = 0;
   Outcome outcome = outcome_of(state, [&](Outcome& to) {
     for (const auto& [delivery, settled] : state->queue.expire(Clock::now())) {
-      note(delivery, FASTMQTT_RETRY, settled, to);
+      note(delivery, FASTMQTT_RETRY, settled, config_.timeout, to);
       ++expired;
     }
   });
   if (expired == 0) return false;
   state.unlock();
-  log::warning("{}: no answer for {} pending messages within {}", config_.name, expired,
-               format_duration(config_.timeout));
+  shared_.log.overdue(expired, config_.timeout);
   finish(std::move(outcome));
   state.relock();
   return true;
@@ -384,6 +380,7 @@ void Worker::show(const std::vector<Delivery>& batch) {
   for (const fastmqtt_message& view : views_->messages) view_list_.push_back(&view);
   results_.resize(batch.size());
   tried_.assign(batch.size(), false);
+  took_.resize(batch.size());
 }
 
 void Worker::drop_expired(std::vector<Delivery>& expired) {
@@ -452,26 +449,15 @@ TimePoint Worker::call(std::size_t first, std::size_t count) {
   in_turn_ = std::thread::id();
   call_began_ = TimePoint();
   const TimePoint returned = Clock::now();
-  if (returned - began > config_.timeout) log_slow(first, returned - began);
+  if (returned - began > config_.timeout)
+    shared_.log.slow(text_of(view_list_[first]->topic), returned - began, config_.timeout);
+  // Of a batch each message has its share.
+  const Clock::duration took = (returned - began) / static_cast<Clock::rep>(count);
   for (std::size_t i = first; i < first + count; ++i) {
     tried_[i] = true;
-    if (results_[i] != FASTMQTT_PENDING)
-      shared_.stats.handling.Observe(seconds(returned - began) / static_cast<double>(count));
+    took_[i] = took;
   }
   return returned;
-}
-
-void Worker::log_slow(std::size_t first, Clock::duration took) const {
-  const std::string_view topic(views_->messages[first].topic.data,
-                               views_->messages[first].topic.size);
-  log::write(log::Level::warning,
-             fmt::format("{}: {}: the call took {}, more than its timeout of {}", config_.name,
-                         log::shown_topic(topic),
-                         format_roughly(std::chrono::duration_cast<Duration>(took)),
-                         format_duration(config_.timeout)),
-             {{"MQTT_HANDLER", config_.name},
-              {"MQTT_PLUGIN", shared_.library.name},
-              {"MQTT_TOPIC", topic}});
 }
 
 // Comes and goes without the lock.
@@ -493,20 +479,21 @@ void Worker::settle_one(LockedState& state, std::size_t i, Outcome& outcome) {
   if (!tried_[i]) return state->queue.give_back(std::move(delivery));
   const TimePoint now = Clock::now();
   const fastmqtt_result result = results_[i];
-  if (result < FASTMQTT_OK || result > FASTMQTT_PENDING)
-    outcome.reports.push_back({delivery, result, {Settled::Kind::pending, {}, kNoAnswer}});
+  if (result < FASTMQTT_OK || result > FASTMQTT_PENDING) shared_.log.no_answer(delivery, result);
   if (result == FASTMQTT_PENDING) {
     delivery.deadline = TimePoint(std::chrono::nanoseconds(views_->messages[i].deadline_ns));
     delivery.began = delivery.deadline - config_.timeout;
     delivery.view = views_;
   }
   const Settled settled = state->queue.settle(delivery, result, now);
-  if (settled.kind != Settled::Kind::pending) note(std::move(delivery), result, settled, outcome);
+  if (settled.kind != Settled::Kind::pending)
+    note(std::move(delivery), result, settled, took_[i], outcome);
 }
 
 // Counts an answer, under the lock; what is to be written and logged is, later, without it.
 void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& settled,
-                  Outcome& outcome) {
+                  Clock::duration took, Outcome& outcome) {
+  shared_.stats.handling.Observe(seconds(took));
   const std::uint64_t message = delivery.message->id();
   std::vector<Change>& changes = outcome.changes.list;
   switch (settled.kind) {
@@ -514,7 +501,8 @@ void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& sett
     case Settled::Kind::done:
       ++shared_.stats.ok;
       if (delivery.stored) changes.emplace_back(Done{message, shared_.key});
-      return;
+      if (!shared_.log.wants_all()) return;
+      break;
     case Settled::Kind::retry:
       ++shared_.stats.retry;
       if (delivery.stored)
@@ -533,75 +521,18 @@ void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& sett
         outcome.lost_letters += 1;
       break;
   }
-  outcome.reports.push_back({std::move(delivery), result, settled});
+  outcome.reports.push_back({std::move(delivery), result, settled, took});
 }
 
 void Worker::finish(Outcome outcome) {
   if (!outcome.changes.list.empty() && shared_.spool)
     shared_.spool->write(std::move(outcome.changes));
-  log(outcome.reports);
-  if (outcome.lost_letters > 0) log_lost_letters(outcome.lost_letters);
-  log_suspension(outcome);
-}
-
-void Worker::log_lost_letters(std::uint64_t letters) const {
-  if (!shared_.spool) return;
-  log::write(log::Level::warning,
-             fmt::format("{}: {} messages that were given up are not kept as dead letters, as the "
-                         "spool has no room for what was not in it: those of QoS 0, or "
-                         "acknowledged before they were stored",
-                         config_.name, letters),
-             {{"MQTT_HANDLER", config_.name}});
-}
-
-void Worker::log_suspension(const Outcome& outcome) const {
+  for (const auto& [delivery, result, settled, took] : outcome.reports)
+    shared_.log.answered(delivery, result, settled, took);
+  if (outcome.lost_letters > 0 && shared_.spool) shared_.log.letters_lost(outcome.lost_letters);
   if (outcome.was_suspended == outcome.is_suspended) return;
   shared_.attention();
-  if (outcome.is_suspended)
-    log::write(log::Level::error,
-               fmt::format("{}: suspended: it fails again and again; one message is tried at each "
-                           "pause until one succeeds",
-                           config_.name),
-               {{"MESSAGE_ID", event::kHandlerSuspended},
-                {"MQTT_HANDLER", config_.name},
-                {"MQTT_PLUGIN", shared_.library.name}});
-  else
-    log::write(log::Level::info, fmt::format("{}: works again: going on", config_.name),
-               {{"MESSAGE_ID", event::kHandlerResumed},
-                {"MQTT_HANDLER", config_.name},
-                {"MQTT_PLUGIN", shared_.library.name}});
-}
-
-void Worker::log(const std::vector<Report>& reports) const {
-  for (const auto& [delivery, result, settled] : reports) {
-    const std::string_view topic = delivery.message->topic();
-    log::Level level = log::Level::debug;
-    std::string text;
-    const bool dead = settled.kind == Settled::Kind::dead;
-    if (settled.reason == kNoAnswer) {
-      level = log::Level::error;
-      text = fmt::format("{}: answered {}, {}, taken as retry", config_.name, result, kNoAnswer);
-    } else if (settled.kind == Settled::Kind::retry) {
-      // The first attempt is news; the others are to be expected.
-      if (delivery.attempt == 1) level = log::Level::warning;
-      text = fmt::format("{}: will try again in {}: {} (attempt {})", config_.name,
-                         format_roughly(settled.pause), log::shown_topic(topic), delivery.attempt);
-    } else {
-      level = log::Level::error;
-      text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", config_.name,
-                         log::shown_topic(topic), settled.reason, delivery.attempt);
-    }
-    const std::string qos = std::to_string(delivery.message->qos());
-    const std::string attempt = std::to_string(delivery.attempt);
-    std::vector<log::Field> fields{{"MQTT_HANDLER", config_.name},
-                                   {"MQTT_PLUGIN", shared_.library.name},
-                                   {"MQTT_TOPIC", topic},
-                                   {"MQTT_QOS", qos},
-                                   {"MQTT_RESULT", result_name(result, settled)},
-                                   {"MQTT_ATTEMPT", attempt}};
-    if (dead) fields.push_back({"MESSAGE_ID", event::kDeadLetter});
-    log::write(level, text, fields);
-  }
+  outcome.is_suspended ? shared_.log.suspended() : shared_.log.resumed();
 }
 
 }  // namespace fastmqttd

@@ -17,6 +17,7 @@
 
 #include "daemon/base/guarded.hpp"
 #include "daemon/config/config.hpp"
+#include "daemon/delivery/delivery_log.hpp"
 #include "daemon/delivery/handler_stats.hpp"
 #include "daemon/delivery/lane_queue.hpp"
 #include "daemon/delivery/outbox.hpp"
@@ -39,6 +40,7 @@ class Worker : private HandlerRequests {
     const HandlerConfig& config;
     const HandlerLibrary& library;
     HandlerStats& stats;
+    DeliveryLog& log;
     Outbox& outbox;
     Outbox::SenderPtr sender;
     Spool* spool = nullptr;  // without one nothing is stored
@@ -111,12 +113,14 @@ class Worker : private HandlerRequests {
   void complete(std::uint64_t delivery_id, fastmqtt_result result) override;
   void wake_at(std::int64_t when_ns) override;
   bool publish(MessagePtr message) override;
+  void said(std::string_view topic, std::string_view text) override;
 
   // A delivery whose answer the operator should hear of.
   struct Report {
     Delivery delivery;
     fastmqtt_result result;
     Settled settled;
+    Clock::duration took;
   };
   // What came of some answers, to be written and logged without the lock.
   struct Outcome {
@@ -148,14 +152,11 @@ class Worker : private HandlerRequests {
   void drop_expired(std::vector<Delivery>& expired);
   void hand_over_one_by_one(LockedState& state);
   TimePoint call(std::size_t first, std::size_t count);
-  void log_slow(std::size_t first, Clock::duration took) const;
   void settle(LockedState& state, std::size_t first, std::size_t last);
   void settle_one(LockedState& state, std::size_t i, Outcome& outcome);
-  void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Outcome& outcome);
+  void note(Delivery delivery, fastmqtt_result result, const Settled& settled, Clock::duration took,
+            Outcome& outcome);
   void finish(Outcome outcome);
-  void log_lost_letters(std::uint64_t letters) const;
-  void log_suspension(const Outcome& outcome) const;
-  void log(const std::vector<Report>& reports) const;
 
   const Shared shared_;
   const HandlerConfig& config_;
@@ -176,6 +177,7 @@ class Worker : private HandlerRequests {
   std::shared_ptr<Views> views_;  // of the batch; the worker's own, kept by pending deliveries too
   std::vector<const fastmqtt_message*> view_list_;  // the worker's own
   std::vector<fastmqtt_result> results_;            // the worker's own
+  std::vector<Clock::duration> took_;               // likewise, of those that were tried
   std::vector<bool> tried_;  // of the batch, handed to the handler; the worker's own
   // What the handler has published in the call at hand, or since the last answers were settled; the
   // worker's own.

@@ -3,31 +3,25 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "daemon/base/build_info.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/base/nearest.hpp"
+#include "daemon/base/wall_time.hpp"
+#include "daemon/config/schema.hpp"
 #include "daemon/config/words.hpp"
+#include "daemon/message/topic_filter.hpp"
 #include "daemon/operate/dead_letter_json.hpp"
+#include "daemon/operate/status_json.hpp"
 
 namespace fastmqttd {
 namespace {
 
 constexpr std::size_t kPage = 256;
+constexpr std::size_t kDeliveries = 1024;
 constexpr std::uint64_t kForgetAtOnce = 4096;
 
 constexpr int kBadRequest = 400;
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
-
-const char* name_of(SessionState::Phase phase) {
-  switch (phase) {
-    case SessionState::Phase::connecting: return "connecting";
-    case SessionState::Phase::connected: return "connected";
-    case SessionState::Phase::waiting: return "waiting";
-    case SessionState::Phase::refusing: return "refusing";
-    case SessionState::Phase::stopped: break;
-  }
-  return "stopped";
-}
 
 const char* name_of(Reloader::Outcome::Kind kind) {
   using Kind = Reloader::Outcome::Kind;
@@ -40,6 +34,12 @@ std::optional<std::string> handler_of(const Json& wanted) {
   return wanted.at("handler").get<std::string>();
 }
 
+std::optional<log::Level> log_level_of(const std::string& text) {
+  const auto& all = Words<log::Level>::kAll;
+  const auto found = std::ranges::find(all, text, &Word<log::Level>::text);
+  return found == all.end() ? std::nullopt : std::optional(found->value);
+}
+
 // Of a name that nobody has ever had nothing is there, and perhaps another one was meant.
 void check_known(Spool& spool, const std::optional<std::string>& handler) {
   if (handler && !spool.knows(*handler))
@@ -50,45 +50,58 @@ void check_known(Spool& spool, const std::optional<std::string>& handler) {
 
 }  // namespace
 
-Json Control::status() const {
-  const SessionState session = session_.state();
-  const Spool::Use use = spool_.use();
-  Json status;
-  status["version"] = build::kVersion;
-  status["connection"] = {{"state", name_of(session.phase)},
-                          {"broker", session.broker},
-                          {"reason", session.reason},
-                          {"text", describe(session)}};
-  Json others = Json::array();
-  for (const auto& [name, left] : dispatcher_.left_for_others())
-    others.push_back(
-        {{"handler", name}, {"waiting", left.waiting}, {"dead_letters", left.dead_letters}});
-  status["spool"] = {{"bytes", use.bytes},
-                     {"max_bytes", use.max_bytes},
-                     {"waiting", dispatcher_.waiting()},
-                     {"not_configured", others}};
-  status["publishing"] = dispatcher_.outbox().waiting();
-  status["handlers"] = Json::array();
-  for (const auto& lane : dispatcher_.lanes()) status["handlers"].push_back(lane_status(*lane));
-  return status;
+Json Control::status() const { return status_json(dispatcher_, session_, spool_); }
+
+Json Control::handlers() const {
+  Json handlers = Json::array();
+  for (const LanePtr& lane : dispatcher_.lanes()) handlers.push_back(handler_json(*lane));
+  return {{"handlers", std::move(handlers)}};
 }
 
-Json Control::lane_status(const Lane& lane) const {
-  const Lane::Counts counts = lane.counts();
-  const char* version = lane.library().handler->version;
-  return {{"handler", lane.name()},
-          {"plugin", lane.config().plugin},
-          {"plugin_version", version ? Json(version) : Json()},
-          {"state", lane.suspended() ? "suspended" : "running"},
-          {"waiting", lane.waiting()},
-          {"retrying", lane.retrying()},
-          {"done", counts.ok},
-          {"failed", counts.retry},
-          {"given_up", counts.dead},
-          {"dropped", counts.dropped},
-          {"expired", counts.expired},
-          {"dead_letters", lane.dead_letters()}};
+Json Control::route(const std::string& topic) const {
+  if (const std::string why = topic_name_error(topic); !why.empty())
+    throw Refusal(kBadRequest, fmt::format("topic '{}': is not valid: {}", topic, why));
+  Json reached = Json::array();
+  for (const LanePtr& lane : dispatcher_.lanes()) {
+    Json filters = Json::array();
+    if (lane->config().subscribe)
+      for (const SubscriptionConfig& s : *lane->config().subscribe)
+        if (s.topic.matches(topic)) filters.push_back(s.topic.text());
+    if (!filters.empty())
+      reached.push_back(
+          {{"handler", lane->name()}, {"filters", filters}, {"state", state_of(*lane)}});
+  }
+  return {{"topic", topic}, {"handlers", reached}};
 }
+
+Json Control::deliveries(std::optional<std::int64_t> after,
+                         const std::optional<std::string>& filter) const {
+  if (filter)
+    if (const std::string why = topic_filter_error(*filter); !why.empty())
+      throw Refusal(kBadRequest, fmt::format("topic filter '{}': is not valid: {}", *filter, why));
+  DeliveryTap& tap = dispatcher_.tap();
+  const std::uint64_t latest = tap.watch();
+  Json list = Json::array();
+  const std::uint64_t behind = after ? static_cast<std::uint64_t>(*after) : latest;
+  std::uint64_t next = behind, missed = 0;
+  const auto all = tap.read(behind, kDeliveries);
+  if (!all.empty()) missed = all.front().number - behind - 1;
+  const std::optional<TopicFilter> wanted =
+      filter ? std::optional<TopicFilter>(*filter) : std::nullopt;
+  for (const DeliveryTap::One& one : all) {
+    next = one.number;
+    if (wanted && !wanted->matches(one.topic)) continue;
+    list.push_back({{"time", local_time(one.time_ns)},
+                    {"topic", one.topic},
+                    {"handler", one.handler},
+                    {"result", one.result},
+                    {"attempt", one.attempt},
+                    {"seconds", static_cast<double>(one.took_ns) / 1e9}});
+  }
+  return {{"deliveries", std::move(list)}, {"next", next}, {"missed", missed}};
+}
+
+// ---- dead letters ------------------------------------------------------------------------------
 
 Json Control::dead_letters(std::int64_t after, std::size_t limit,
                            const std::optional<std::string>& handler) const {
@@ -165,6 +178,49 @@ Json Control::reload() {
   const Reloader::Outcome outcome = reloader_.reload();
   return {
       {"result", name_of(outcome.kind)}, {"text", outcome.text}, {"problems", outcome.problems}};
+}
+
+// ---- handlers ----------------------------------------------------------------------------------
+
+LanePtr Control::lane_of(const Json& wanted) const {
+  const auto handler = handler_of(wanted);
+  if (!handler) throw Refusal(kBadRequest, "handler: none is named: give 'handler'");
+  LanePtr lane = dispatcher_.lane(*handler);
+  if (lane) return lane;
+  std::vector<std::string> names;
+  for (const LanePtr& one : dispatcher_.lanes()) names.push_back(one->name());
+  const std::string near = nearest(*handler, names);
+  throw Refusal(kNotFound,
+                fmt::format("{}: there is no handler of that name{}: see 'fastmqttctl handlers'",
+                            handler->empty() ? "''" : *handler,
+                            near.empty() ? "" : ": did you mean '" + near + "'?"));
+}
+
+Json Control::pause(const Json& wanted) { return set_paused(wanted, true); }
+Json Control::resume(const Json& wanted) { return set_paused(wanted, false); }
+
+// Written first: else it might be forgotten in the next run.
+Json Control::set_paused(const Json& wanted, bool paused) {
+  const LanePtr lane = lane_of(wanted);
+  spool_.set_paused(lane->key(), paused);
+  const bool was = lane->paused();
+  lane->pause(paused);
+  return {
+      {"handler", lane->name()}, {"paused", paused}, {"was", was}, {"waiting", lane->waiting()}};
+}
+
+Json Control::log_level(const Json& wanted) {
+  const std::string text = wanted.at("level").get<std::string>();
+  const auto level = log_level_of(text);
+  if (!level)
+    throw Refusal(kBadRequest, fmt::format("log level '{}': there is none of that name: expected "
+                                           "debug, info, warning or error",
+                                           text));
+  if (wanted.contains("handler"))
+    log::set_handler_level(lane_of(wanted)->name(), *level);
+  else
+    log::set_level(*level);
+  return {{"level", text}};
 }
 
 Json Control::forget(const Json& wanted) {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "daemon/delivery/dispatcher.hpp"
+#include "daemon/operate/http_server.hpp"
 #include "daemon/operate/reloader.hpp"
 #include "daemon/session/session.hpp"
 #include "daemon/spool/spool.hpp"
@@ -20,16 +21,6 @@ namespace fastmqttd {
 
 using Json = nlohmann::ordered_json;
 
-// What cannot be had; `status` is that of HTTP.
-class Refusal : public std::runtime_error {
- public:
-  Refusal(int status, const std::string& text) : std::runtime_error(text), status_(status) {}
-  int status() const { return status_; }
-
- private:
-  int status_;
-};
-
 class Control {
  public:
   // All must outlive it.
@@ -37,6 +28,15 @@ class Control {
       : dispatcher_(dispatcher), session_(session), spool_(spool), reloader_(reloader) {}
 
   Json status() const;
+  // {"handlers": [..]}, as in status().
+  Json handlers() const;
+  // Which handlers a message on that topic would reach: {"topic", "handlers": [{"handler",
+  // "filters": [..], "state"}]}.
+  Json route(const std::string& topic) const;
+  // The latest answers behind `after`, of topics that the filter matches: {"deliveries": [..],
+  // "next": .., "missed": ..}.  Without `after` it begins with what comes now.
+  Json deliveries(std::optional<std::int64_t> after,
+                  const std::optional<std::string>& filter) const;
 
   // {"dead_letters": [..]}: those behind `after`, as many as are wanted and fit in a page.
   Json dead_letters(std::int64_t after, std::size_t limit,
@@ -55,6 +55,12 @@ class Control {
   // "problems": [..]}; see Reloader.
   Json reload();
 
+  // {"handler": ..}: it gets no messages, or gets them again.
+  Json pause(const Json& wanted);
+  Json resume(const Json& wanted);
+  // {"level": "debug", "handler": ..}: until the next reload, of one handler or in general.
+  Json log_level(const Json& wanted);
+
   // {"handler": ..}: drops a page of what waits for it: {"forgotten": 1000, "end": false}.
   Json forget(const Json& wanted);
 
@@ -66,7 +72,8 @@ class Control {
   Json each_of(const Json& ids, Act act);
   Json page(const Json& wanted, Act act);
   void check_has_handler(std::int64_t letter) const;
-  Json lane_status(const Lane& lane) const;
+  LanePtr lane_of(const Json& wanted) const;
+  Json set_paused(const Json& wanted, bool paused);
 
   Dispatcher& dispatcher_;
   const Session& session_;

@@ -1,42 +1,32 @@
-// Answers fastmqttctl: HTTP over the control socket.
+// Answers fastmqttctl: HTTP over the control socket; see fastmqttd-control(7).
 //
-//   GET  /v1/status
+//   GET  /v1/status, /v1/handlers
+//   GET  /v1/route?topic=TOPIC
+//   GET  /v1/deliveries?after=NUMBER&filter=FILTER
 //   GET  /v1/dead-letters?after=ID&limit=N&handler=NAME
 //   GET  /v1/dead-letter?id=ID
-//   POST /v1/dead-letters/replay, /v1/dead-letters/drop, /v1/forget, /v1/reload
+//   POST /v1/reload, /v1/pause, /v1/resume, /v1/log-level, /v1/forget,
+//        /v1/dead-letters/replay, /v1/dead-letters/drop
 //
 // What goes in and comes out: see Control.  What is refused has {"error": "what: why: what to do"}.
-// A request is bounded in bytes and in time, and four threads take one at a time each: whoever may
-// use the socket can hold up others who use it, and nothing else.
 #pragma once
 
 #include <memory>
-#include <thread>
-#include <vector>
 
-#include "daemon/base/unique_fd.hpp"
 #include "daemon/operate/control.hpp"
 #include "daemon/operate/control_socket.hpp"
+#include "daemon/operate/http_server.hpp"
 
 namespace fastmqttd {
 
 class ControlServer {
  public:
-  // Starts its threads.  `control` must outlive it.
+  // Serves from now on; `control` must outlive it.
   ControlServer(std::unique_ptr<ControlSocket> socket, Control& control);
-  ~ControlServer();  // once what is being done for a request is done
-  ControlServer(const ControlServer&) = delete;
-  ControlServer& operator=(const ControlServer&) = delete;
 
  private:
-  class Http;
-  void serve();
-  void answer_next();
-
-  const std::unique_ptr<ControlSocket> socket_;
-  const std::unique_ptr<Http> http_;
-  const UniqueFd stop_;
-  std::vector<std::thread> threads_;
+  std::unique_ptr<ControlSocket> socket_;
+  HttpServer server_;
 };
 
 }  // namespace fastmqttd

@@ -2,33 +2,18 @@
 
 #include <openssl/evp.h>
 
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "daemon/base/utf8.hpp"
+#include "daemon/base/wall_time.hpp"
 #include "daemon/message/view.hpp"
 
 namespace fastmqttd {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr std::int64_t kSecond = 1'000'000'000;
-constexpr std::int64_t kMillisecond = 1'000'000;
-
-// ISO 8601 in local time: 2026-10-17T09:30:00.250+02:00.
-std::string local_time(std::int64_t realtime_ns) {
-  const std::time_t seconds = realtime_ns / kSecond;
-  std::tm local{};
-  ::localtime_r(&seconds, &local);
-  char date[32], zone[8];
-  std::strftime(date, sizeof date, "%FT%T", &local);
-  std::strftime(zone, sizeof zone, "%z", &local);  // +0200
-  const std::string fraction = std::to_string(1000 + realtime_ns % kSecond / kMillisecond);
-  return date + ("." + fraction.substr(1)) + std::string(zone).insert(3, ":");
-}
 
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {

@@ -129,4 +129,12 @@ void set_up_log(const LogConfig& config) {
     log::warning("log.target is journal, but no journal runs here: using standard error");
 }
 
+void set_log_levels(const Config& config) {
+  log::set_level(config.log.level);
+  std::map<std::string, log::Level> levels;
+  for (const HandlerConfig& handler : config.handlers)
+    if (handler.log_level) levels[handler.name] = *handler.log_level;
+  log::set_handler_levels(std::move(levels));
+}
+
 }  // namespace fastmqttd

@@ -9,4 +9,7 @@ namespace fastmqttd {
 // journal when standard error is connected to it (systemd.exec(5), $JOURNAL_STREAM).
 void set_up_log(const LogConfig& config);
 
+// In general and of handlers with one of their own: what was set since then is forgotten.
+void set_log_levels(const Config& config);
+
 }  // namespace fastmqttd

@@ -6,6 +6,7 @@
 #include "daemon/base/error.hpp"
 #include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/config/schema.hpp"
 #include "daemon/config/words.hpp"
 #include "daemon/operate/control_socket.hpp"
 #include "daemon/operate/log_sinks.hpp"
@@ -25,6 +26,11 @@ void add_to(std::string& text, const std::vector<std::string>& names, const char
   if (names.empty()) return;
   text +=
       fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", names.size(), what, comma_list(names));
+}
+
+std::string word(LogTarget target) {
+  const auto& all = Words<LogTarget>::kAll;
+  return std::string(std::ranges::find(all, target, &Word<LogTarget>::value)->text);
 }
 
 std::string socket_of(const ControlConfig& config) {
@@ -125,6 +131,9 @@ Reloader::Prepared Reloader::prepare() const {
           running_.dispatcher.prepare(handlers, prepared.config.mqtt.optimistic_acknowledgement);
     });
     prepared.idle = idle_plugins(prepared.config, libraries);
+    if (!(prepared.config.http == config_.http)) prepared.web = Web::listen(prepared.config.http);
+  } catch (const Problem& problem) {
+    prepared.problems.push_back(problem);
   } catch (const StartError& error) {
     prepared.problems.insert(prepared.problems.end(), error.problems().begin(),
                              error.problems().end());
@@ -146,10 +155,13 @@ void Reloader::check_what_stays(const Config& config, std::vector<Problem>& prob
   if (spool != other) report({}, "spool.directory", spool, other);
   const std::string socket = socket_of(config_.control), next = socket_of(config.control);
   if (socket != next) report(config.control.place, "control.socket", socket, next);
+  if (config.log.target != config_.log.target)
+    report({}, "log.target", word(config_.log.target), word(config.log.target));
 }
 
 void Reloader::put_in_force(Prepared prepared) {
-  if (!(prepared.config.log == config_.log)) set_up_log(prepared.config.log);
+  set_log_levels(prepared.config);
+  if (!(prepared.config.http == config_.http)) running_.web.serve(std::move(prepared.web));
   running_.spool.change(prepared.config.spool);
   running_.supervisor.set_shutdown_timeout(prepared.config.shutdown_timeout);
 
@@ -184,7 +196,7 @@ void Reloader::refuse(const std::vector<Problem>& problems) {
   Outcome outcome{Kind::refused, "", {}};
   for (const Problem& problem : problems) {
     outcome.problems.push_back(to_string(problem));
-    log::write(log::Level::error, outcome.problems.back());
+    log_problem(problem);
   }
   finish(std::move(outcome));
 }
@@ -198,7 +210,7 @@ void Reloader::finish_if_changed_over() {
 std::string Reloader::what_is_left() const {
   std::vector<std::string> names;
   for (const Handover* handover : running_.dispatcher.handovers())
-    names.push_back(handover->before().name());
+    names.push_back(handover->lane()->name());
   if (!names.empty())
     return "handlers are still busy with a message as they were before, and change when that is "
            "done: " +
@@ -209,6 +221,7 @@ std::string Reloader::what_is_left() const {
 void Reloader::finish(Outcome outcome) {
   changing_over_ = false;
   ++round_;
+  ++(outcome.kind == Kind::refused ? running_.counts.refused : running_.counts.applied);
   if (outcome.kind == Kind::refused)
     log::write(log::Level::error,
                fmt::format("reload refused, everything goes on as before: {} problems, the first "

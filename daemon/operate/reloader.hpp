@@ -17,10 +17,13 @@
 #include <vector>
 
 #include "daemon/base/guarded.hpp"
+#include "daemon/base/unique_fd.hpp"
 #include "daemon/config/config.hpp"
 #include "daemon/delivery/dispatcher.hpp"
 #include "daemon/operate/main_loop.hpp"
+#include "daemon/operate/metrics.hpp"
 #include "daemon/operate/supervisor.hpp"
+#include "daemon/operate/web.hpp"
 #include "daemon/session/session.hpp"
 #include "daemon/spool/spool.hpp"
 
@@ -44,6 +47,8 @@ class Reloader {
     Dispatcher& dispatcher;
     Session& session;
     Supervisor& supervisor;
+    Web& web;
+    ReloadCounts& counts;
   };
 
   // `config` is what is in force, as it was read from `file`.
@@ -71,6 +76,7 @@ class Reloader {
     std::string client_id;
     Dispatcher::Lineup lineup;
     std::string idle;
+    UniqueFd web;  // where http.listen is another
     std::vector<Problem> problems;
   };
   struct State {

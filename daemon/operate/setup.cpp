@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "daemon/base/events.hpp"
+#include "daemon/base/log.hpp"
 #include "daemon/config/reader.hpp"
 #include "daemon/delivery/handlers_to_run.hpp"
 #include "daemon/session/client_id.hpp"
@@ -66,6 +68,15 @@ void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& librarie
     problems.insert(problems.end(), error.problems().begin(), error.problems().end());
   }
   if (!problems.empty()) throw StartError(problems);
+}
+
+void log_problem(const Problem& problem) {
+  const std::filesystem::path file = problem.place.file;
+  const std::string plugin = file.stem().string();
+  std::vector<log::Field> fields;
+  if (file.extension() == ".so")
+    fields = {{"MESSAGE_ID", event::kPluginRefused}, {"MQTT_PLUGIN", plugin}};
+  log::write(log::Level::error, to_string(problem), fields);
 }
 
 std::string idle_plugins(const Config& config, const std::vector<HandlerLibrary>& libraries) {

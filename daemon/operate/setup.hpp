@@ -27,6 +27,9 @@ std::string client_id(const Config& config, const std::string& file);
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
                      const std::function<void(const std::vector<HandlerToRun>&)>& make);
 
+// In the journal; of a plugin as the event that it is.
+void log_problem(const Problem& problem);
+
 // Plugins that nobody uses, in words: whoever dropped one in should know.  Empty when there is
 // none.
 std::string idle_plugins(const Config& config, const std::vector<HandlerLibrary>& libraries);

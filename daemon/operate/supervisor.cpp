@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "daemon/base/error.hpp"
+#include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
 
 namespace fastmqttd {
@@ -21,7 +23,8 @@ constexpr auto kReports = 10s;         // of losses, at most this often
 constexpr auto kIdlePoll = 10ms;
 constexpr auto kLongestGoodbye = 5s;
 constexpr std::size_t kNames = 3;  // of handlers, in one line
-constexpr auto kStopSlack = 10s;   // beyond shutdown_timeout, for systemd
+constexpr auto kDestroyLimit = 30s;
+constexpr auto kStopSlack = 10s;  // beyond shutdown_timeout, for systemd
 
 // "a, b, c and 4 more"
 std::string some_of(const std::vector<std::string>& names) {
@@ -32,12 +35,22 @@ std::string some_of(const std::vector<std::string>& names) {
   return text;
 }
 
-// Empty when none is.
-std::string suspended_handlers(const Dispatcher& dispatcher) {
-  std::vector<std::string> names;
-  for (const auto& lane : dispatcher.lanes())
-    if (lane->suspended()) names.push_back(lane->name());
-  return names.empty() ? "" : "; " + some_of(names) + " suspended";
+// "; a, b suspended; c paused"; empty when all run.
+std::string handlers_at_rest(const Dispatcher& dispatcher) {
+  std::vector<std::string> suspended, paused;
+  for (const auto& lane : dispatcher.lanes()) {
+    if (lane->paused())
+      paused.push_back(lane->name());
+    else if (lane->suspended())
+      suspended.push_back(lane->name());
+  }
+  return (suspended.empty() ? "" : "; " + some_of(suspended) + " suspended") +
+         (paused.empty() ? "" : "; " + some_of(paused) + " paused");
+}
+
+std::string refused_subscriptions(const SessionState& session) {
+  if (session.refused.empty()) return "";
+  return fmt::format("; the broker refuses {} subscriptions", session.refused.size());
 }
 
 // What waits for nobody; empty when nothing does.
@@ -151,13 +164,7 @@ void Supervisor::give_up() {
   session_.stop();
   dispatcher_.abandon();
   for (const auto& lane : dispatcher_.lanes())
-    if (const std::size_t left = lane->unstored(); left > 0)
-      log::write(log::Level::error,
-                 fmt::format("{}: {} messages that are in memory only were not handled within the "
-                             "shutdown timeout of {}: they are lost",
-                             lane->name(), left, format_duration(shutdown_timeout_)),
-                 {{"MQTT_HANDLER", lane->name()}});
-    else if (const std::size_t waiting = lane->waiting(); waiting > 0 && !lane->finished())
+    if (const std::size_t waiting = lane->waiting(); waiting > 0 && !lane->finished())
       log::write(log::Level::warning,
                  fmt::format("{}: {} messages were not handled within the shutdown timeout of {}: "
                              "they are kept for the next start",
@@ -168,25 +175,68 @@ void Supervisor::give_up() {
 }
 
 void Supervisor::tick() {
-  const std::set<std::string> now_stuck = stuck();
-  for (const std::string& what : now_stuck)
-    if (!known_stuck_.contains(what)) log::error("{}: the watchdog is not fed", what);
-  if (!known_stuck_.empty() && now_stuck.empty()) log::info("everything makes progress again");
+  const std::map<std::string, Stuck> now_stuck = stuck();
+  for (const auto& [who, what] : now_stuck) {
+    if (!known_stuck_.contains(who)) say(who, what);
+    if (what.abort) abort_for(who, what);
+  }
+  for (const auto& [who, what] : known_stuck_)
+    if (!now_stuck.contains(who))
+      log::write(log::Level::info, who + ": makes progress again", fields_of(who, what));
   known_stuck_ = now_stuck;
   if (watched_ && now_stuck.empty()) notify("WATCHDOG=1");
   show_status();
 }
 
-std::set<std::string> Supervisor::stuck() {
-  std::set<std::string> what;
+std::map<std::string, Supervisor::Stuck> Supervisor::stuck() {
+  std::map<std::string, Stuck> all;
   const TimePoint now = Clock::now();
-  if (const auto session = session_.stuck(now)) what.insert(*session);
-  for (const auto& lane : dispatcher_.lanes())
-    if (const auto held_up = lane->stuck(now))
-      what.insert(fmt::format(
-          "{}: stuck for more than {}{}", lane->name(), format_duration(lane->config().timeout),
-          held_up->topic.empty() ? "" : " in a message on " + log::shown_topic(held_up->topic)));
-  return what;
+  if (const auto session = session_.stuck(now)) all["session"] = {.text = *session};
+  Lanes lanes = dispatcher_.lanes();
+  for (const Handover* handover : dispatcher_.handovers()) lanes.push_back(handover->lane());
+  for (const LanePtr& lane : lanes) {
+    const auto held_up = lane->stuck(now);
+    if (!held_up) continue;
+    const auto& abort_after = lane->config().abort_after;
+    all[lane->name()] = {
+        .text = fmt::format(
+            "stuck in a call for {}{}", format_roughly(held_up->since),
+            held_up->topic.empty() ? "" : ", in a message on " + log::shown_topic(held_up->topic)),
+        .topic = held_up->topic,
+        .is_handler = true,
+        .abort = abort_after && held_up->since >= *abort_after};
+  }
+  for (const Handover* handover : dispatcher_.handovers())
+    if (handover->lane()->finished() && now - handover->began() > kDestroyLimit)
+      all.try_emplace(handover->lane()->name(),
+                      Stuck{.text = "its destroy() has not returned", .is_handler = true});
+  return all;
+}
+
+std::vector<log::Field> Supervisor::fields_of(const std::string& who, const Stuck& what) {
+  std::vector<log::Field> fields;
+  if (what.is_handler) fields.push_back({"MQTT_HANDLER", who});
+  if (!what.topic.empty()) fields.push_back({"MQTT_TOPIC", what.topic});
+  return fields;
+}
+
+void Supervisor::say(const std::string& who, const Stuck& what) const {
+  std::vector<log::Field> fields = fields_of(who, what);
+  if (what.is_handler) fields.push_back({"MESSAGE_ID", event::kHandlerStuck});
+  log::write(log::Level::error,
+             fmt::format("{}: {}{}", who, what.text,
+                         watched_ ? ": the watchdog is not fed" : ": its messages wait"),
+             fields);
+}
+
+// What waits is in the spool; the service manager starts the daemon again.
+void Supervisor::abort_for(const std::string& who, const Stuck& what) {
+  std::vector<log::Field> fields = fields_of(who, what);
+  fields.push_back({"MESSAGE_ID", event::kHandlerStuck});
+  log::write(log::Level::error,
+             fmt::format("{}: {}: aborting, as handlers.{}.abort_after says", who, what.text, who),
+             fields);
+  std::abort();
 }
 
 // What is dropped or wanted by nobody; what follows a report is summed up in the next.
@@ -202,6 +252,7 @@ void Supervisor::report_losses() {
     report(*lane, lane->take_unreported_drops(), "dropped: its queue is full");
     report(*lane, lane->take_unreported_expired(),
            "expired while they waited, and were not delivered");
+    if (lane->log().tell_left_out()) report_timer_ = true;
   }
   if (const auto unrouted = dispatcher_.take_unrouted(); unrouted.messages > 0) {
     log::write(log::Level::warning,
@@ -236,7 +287,8 @@ void Supervisor::send_status() {
                                    dispatcher_.lanes().size(), dispatcher_.waiting(), dead);
   if (const std::size_t unsent = dispatcher_.outbox().waiting(); unsent > 0)
     status += fmt::format(", {} to be published", unsent);
-  status += suspended_handlers(dispatcher_) + left_behind(dispatcher_);
+  status += handlers_at_rest(dispatcher_) + refused_subscriptions(session_.state()) +
+            left_behind(dispatcher_);
   // sd_notify takes a line a variable, and the reason may quote the broker.
   std::ranges::replace_if(
       status, [](unsigned char c) { return c < 0x20; }, ' ');

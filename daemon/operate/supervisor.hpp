@@ -3,9 +3,11 @@
 // Runs on the main thread.  systemd is told through sd_notify(3); without it, nothing is sent.
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
+#include <vector>
 
+#include "daemon/base/log.hpp"
 #include "daemon/base/units.hpp"
 #include "daemon/delivery/dispatcher.hpp"
 #include "daemon/operate/main_loop.hpp"
@@ -37,8 +39,17 @@ class Supervisor {
   void report_losses();
   void show_status();
   void send_status();
-  // What makes no progress, in words; empty when everything does.
-  std::set<std::string> stuck();
+  // What makes no progress.
+  struct Stuck {
+    std::string text;
+    std::string topic = {};
+    bool is_handler = false;
+    bool abort = false;
+  };
+  std::map<std::string, Stuck> stuck();  // by who does not; empty when all do
+  static std::vector<log::Field> fields_of(const std::string& who, const Stuck& what);
+  void say(const std::string& who, const Stuck& what) const;
+  [[noreturn]] static void abort_for(const std::string& who, const Stuck& what);
 
   MainLoop& loop_;
   Dispatcher& dispatcher_;
@@ -51,7 +62,7 @@ class Supervisor {
   TimePoint stop_began_{};
   bool closed_ = false;        // the dispatcher, after the session has stopped
   bool report_timer_ = false;  // the next report is due when it rings
-  std::set<std::string> known_stuck_;
+  std::map<std::string, Stuck> known_stuck_;
   std::string status_;
   bool status_timer_ = false;  // it was sent just now; looked at again when it rings
 };

@@ -1,6 +1,7 @@
 #include "daemon/plugin/handler_instance.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "daemon/base/log.hpp"
 #include "daemon/base/nearest.hpp"
@@ -18,9 +19,10 @@ log::Level to_level(std::int32_t level) {
   return level == FASTMQTT_WARNING ? log::Level::warning : log::Level::error;
 }
 
-std::int32_t lowest_enabled_level() {
+std::int32_t lowest_level_of(const std::string& handler) {
+  const log::Level least = log::level_of(handler);
   for (std::int32_t level = FASTMQTT_DEBUG; level < FASTMQTT_ERROR; ++level)
-    if (log::enabled(to_level(level))) return level;
+    if (to_level(level) >= least) return level;
   return FASTMQTT_ERROR;
 }
 
@@ -85,6 +87,7 @@ bool HandlerInstance::guard(const fastmqtt_message* about, Call&& call) noexcept
 void HandlerInstance::on_messages(const fastmqtt_message* const* messages, std::size_t count,
                                   fastmqtt_result* results) noexcept {
   const HandlerCall call(config_.name.c_str());
+  follow_log_level();
   std::fill_n(results, count, static_cast<fastmqtt_result>(FASTMQTT_OK));
   const bool done =
       guard(messages[0], [&] { library_.handler->on_messages(object_, messages, count, results); });
@@ -102,11 +105,18 @@ HandlerInstance& HandlerInstance::self(const fastmqtt_host* host) {
   return *reinterpret_cast<const Host*>(host)->instance;
 }
 
+// In a turn of the instance, which reads it there.
+void HandlerInstance::follow_log_level() {
+  const std::uint64_t now = log::levels_changed();
+  if (std::exchange(levels_seen_, now) != now || host_.table.log_level == 0)
+    host_.table.log_level = lowest_level_of(config_.name);
+}
+
 void HandlerInstance::fill_host_table() {
   host_.instance = this;
   fastmqtt_host& table = host_.table;
   table.size = sizeof table;
-  table.log_level = lowest_enabled_level();
+  follow_log_level();
   table.name = config_.name.c_str();
   table.log = [](const fastmqtt_host* host, std::int32_t level, fastmqtt_view text) {
     self(host).log(level, text_of(text), nullptr);
@@ -172,6 +182,8 @@ void HandlerInstance::log(std::int32_t level, std::string_view text,
     last_error_ = text;  // becomes part of the report when create() fails
     return;
   }
+  if (level >= FASTMQTT_WARNING)
+    requests_.said(about ? text_of(about->topic) : std::string_view(), text);
   if (!about) {
     log::write(to_level(level), config_.name + ": " + std::string(text),
                {{"MQTT_HANDLER", config_.name}, {"MQTT_PLUGIN", library_.name}});

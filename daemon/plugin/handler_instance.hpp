@@ -39,6 +39,8 @@ class HandlerRequests {
   virtual void complete(std::uint64_t delivery_id, fastmqtt_result result) = 0;
   virtual void wake_at(std::int64_t when_ns) = 0;  // see alarm_time()
   virtual bool publish(MessagePtr message) = 0;    // well-formed; false when there is no room
+  // It has logged a warning or an error, perhaps about a message on that topic.
+  virtual void said(std::string_view topic, std::string_view text) = 0;
 };
 
 class HandlerInstance {
@@ -69,6 +71,7 @@ class HandlerInstance {
   static HandlerInstance& self(const fastmqtt_host* host);
 
   void fill_host_table();
+  void follow_log_level();
   template <class Call>
   bool guard(const fastmqtt_message* about, Call&& call) noexcept;
   // Whether this is the thread of create(), within it.
@@ -92,6 +95,7 @@ class HandlerInstance {
   void* object_ = nullptr;
   std::atomic<bool> creating_{true};
   std::atomic<bool> woken_in_vain_{false};  // and said so
+  std::uint64_t levels_seen_ = 0;           // what the table's log_level is of; the turn's
   const std::thread::id creator_ = std::this_thread::get_id();
   std::vector<Problem> problems_;  // while creating; the creator's
   std::string last_error_;         // likewise: why, when create() says it by a log line

@@ -182,6 +182,7 @@ bool Session::Owner::begin(const Client::Connected& connected, ConnectFailure& f
     const bool done = subscriber_->subscribe(
         *client_, [this] { return keep_going_connected(); }, everything);
     subscribed_at_ = done ? broker_ : "";
+    show_refused();
     if (!done && !client_->refused()) {
       client_->disconnect();
       end_client();

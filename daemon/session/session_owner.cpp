@@ -158,7 +158,7 @@ void Session::Owner::use(SessionSettings settings) {
   downgrade_logged_ = expiry_logged_ = keys_logged_ = false;
   auto state = state_.lock();
   state->shown.broker = name_of(config_.host.front());
-  state->shown.login_as = client_id_;
+  state->shown.client_id = client_id_;
 }
 
 void Session::Owner::be_at_new_session() {
@@ -222,6 +222,7 @@ bool Session::Owner::follow_routing() {
   const bool done = !subscriber_->is_behind() ||
                     subscriber_->subscribe(
                         *client_, [this] { return keep_going_connected(); }, /*everything=*/false);
+  show_refused();
   if (!done) {
     subscribed_at_.clear();
     state_.lock()->shown.changing = true;
@@ -268,11 +269,16 @@ void Session::Owner::judge(const Loss& loss, Clock::duration lasted) {
 void Session::Owner::wait_until_drained() {
   const std::string why = dispatcher_.why_refused();
   if (why.empty()) return end_client();  // it has to come again for another reason
-  log::write(log::Level::error,
-             fmt::format("{}: not taking messages until there is room again; the broker {}", why,
-                         config_.clean_session ? "drops them, since mqtt.clean_session is true"
-                                               : "keeps those of QoS 1 and 2"),
-             {{"MESSAGE_ID", event::kSpoolFull}});
+  // On a very small disk it may come and go each second.
+  const bool said = refusals_.admits(Clock::now());
+  const std::uint64_t before = said ? refusals_.take_left_out(TimePoint::max()) : 0;
+  log::write(
+      said ? log::Level::error : log::Level::debug,
+      fmt::format("{}: not taking messages until there is room again; the broker {}{}", why,
+                  config_.clean_session ? "drops them, since mqtt.clean_session is true"
+                                        : "keeps those of QoS 1 and 2",
+                  before > 0 ? fmt::format("; {} times more since it was said last", before) : ""),
+      {{"MESSAGE_ID", event::kSpoolFull}});
   set_phase(Phase::refusing, why);
   end_client();
   bool told = false;
@@ -286,7 +292,8 @@ void Session::Owner::wait_until_drained() {
     if (!state->stopping) state.wait_until(changed_, Clock::now() + kDrainPoll);
   }
   if (!interrupted())
-    log::write(log::Level::info, "messages can be stored again: connecting",
+    log::write(said ? log::Level::info : log::Level::debug,
+               "messages can be stored again: connecting",
                {{"MESSAGE_ID", event::kSpoolRecovered}});
 }
 
@@ -345,10 +352,16 @@ std::string Session::Owner::name_of(const Text& host) const {
   return (v6 ? "[" + host.value() + "]" : host.value()) + ":" + std::to_string(config_.port);
 }
 
+void Session::Owner::show_refused() { state_.lock()->shown.refused = subscriber_->refused(); }
+
 void Session::Owner::set_phase(Phase phase, const std::string& reason) {
   auto state = state_.lock();
+  if (state->shown.phase != phase || state->shown.since_ns == 0)
+    state->shown.since_ns = realtime_ns();
+  if (phase == Phase::connected) ++state->shown.connects;
   state->shown.phase = phase;
   state->shown.reason = reason;
+  state->shown.protocol = phase == Phase::connected ? version_text() : "";
   if (phase != Phase::connecting) state->shown.first_answer = true;
   // The next connection begins with what is subscribed then.
   if (phase != Phase::connecting && phase != Phase::connected && !state->settings)

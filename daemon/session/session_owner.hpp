@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/base/guarded.hpp"
+#include "daemon/base/log_limit.hpp"
 #include "daemon/session/backoff.hpp"
 #include "daemon/session/client.hpp"
 #include "daemon/session/kept_session.hpp"
@@ -78,6 +79,7 @@ class Session::Owner {
 
   const char* version_text() const { return fastmqttd::version_text(version_->next()); }
   std::string name_of(const Text& host) const;
+  void show_refused();
   void set_phase(SessionState::Phase phase, const std::string& reason = "");
   bool stopping() { return state_.lock()->stopping; }
   bool interrupted();
@@ -109,6 +111,7 @@ class Session::Owner {
   std::unique_ptr<KeptSession> kept_;
   std::unique_ptr<Subscriber> subscriber_;
   std::optional<Backoff> backoff_;
+  LogLimit refusals_;
   std::minstd_rand random_{std::random_device{}()};
   Publisher publisher_;
   PacketStore store_;

@@ -1,7 +1,9 @@
 // What main and the operator want to know of the session.  Plain values.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 namespace fastmqttd {
 
@@ -20,7 +22,11 @@ struct SessionState {
   bool first_answer = false;  // the first attempt succeeded or failed
   bool gave_up = false;       // stopped by itself, after mqtt.reconnect_retries
   bool changing = false;      // what Session::change() has asked for is still to be done
-  std::string login_as;       // the client identifier
+  std::string client_id;
+  std::string protocol;              // the version of MQTT that is spoken, "5"
+  std::int64_t since_ns = 0;         // the phase; CLOCK_REALTIME
+  std::uint64_t connects = 0;        // connections that were made
+  std::vector<std::string> refused;  // filters that the broker would not subscribe
 };
 
 // For people: "not connected to localhost:1883 (Connection refused)".

@@ -81,6 +81,13 @@ bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiti
   return true;
 }
 
+std::vector<std::string> Subscriber::refused() const {
+  std::vector<std::string> filters;
+  for (std::uint32_t place = 0; place < refused_.size(); ++place)
+    if (refused_[place]) filters.push_back(filter_at(place));
+  return filters;
+}
+
 // Then nothing is said to the broker, but that a handler is there which wants what it has retained.
 bool Subscriber::is_as_before(std::uint32_t place, bool identifiers, bool wanted_anew,
                               const KeptSession::Filters& before) const {

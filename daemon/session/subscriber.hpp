@@ -26,6 +26,8 @@ class Subscriber {
   // Subscribes everything; or, of a session that has what was subscribed before by this process,
   // what has changed since.  False when the connection did not last: then everything is open.
   bool subscribe(Client& client, const Client::KeepWaiting& keep_waiting, bool everything);
+  // The filters that this broker would not subscribe, the latest time.
+  std::vector<std::string> refused() const;
   // Whether the plan is another one than that which was subscribed last.
   bool is_behind() const { return plan_ != routing_.plan(); }
 

@@ -12,7 +12,10 @@ namespace fastmqttd {
 namespace {
 
 // The format of the database; PRAGMA user_version.
-constexpr std::int64_t kFormat = 2;
+constexpr std::int64_t kFormat = 3;
+
+// Handlers that are to get no messages for now; since format 3.
+constexpr const char* kPaused = "CREATE TABLE paused(handler INTEGER PRIMARY KEY)";
 
 // A message is one row, whoever is to have it, so that it costs one page of the write-ahead log to
 // append it.  `settled` and `retries` only have rows where there is more to say.
@@ -90,7 +93,7 @@ void refuse_if_foreign(sqlite::Database& database, const std::filesystem::path& 
 // many: damage to those is met when they are read.
 void look_for_damage(sqlite::Database& database) {
   for (const char* table : {"handlers", "recipients", "settled", "retries", "outbox", "packets",
-                            "counters", "sqlite_sequence"}) {
+                            "counters", "paused", "sqlite_sequence"}) {
     sqlite::Statement check(database, fmt::format("PRAGMA quick_check({})", table));
     check.step();
     if (check.bytes(0) != "ok")
@@ -131,12 +134,10 @@ sqlite::Database open_spool(const std::filesystem::path& file, Durability durabi
     return database;
   }
   database.run("BEGIN IMMEDIATE");
-  if (format == 1) {
-    log::info("{}: taking it over from an earlier version", file.string());
-    migrate_from_1(database);
-  } else {
-    database.run(kTables);
-  }
+  if (format != 0) log::info("{}: taking it over from an earlier version", file.string());
+  if (format == 0) database.run(kTables);
+  if (format == 1) migrate_from_1(database);
+  database.run(kPaused);
   database.run("PRAGMA user_version=" + std::to_string(kFormat) + "; COMMIT");
   return database;
 }

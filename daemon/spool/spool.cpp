@@ -448,6 +448,14 @@ std::unique_ptr<Parked> Spool::parked(HandlerKey handler, int place) const {
 }
 
 std::uint64_t Spool::waiting(HandlerKey handler) { return counts_.lock()->waiting[handler]; }
+
+std::uint64_t Spool::waiting() {
+  std::uint64_t sum = 0;
+  const auto counts = counts_.lock();
+  for (const auto& [handler, messages] : counts->waiting) sum += messages;
+  return sum;
+}
+
 std::uint64_t Spool::dead(HandlerKey handler) { return counts_.lock()->dead[handler]; }
 
 std::map<std::string, Spool::Left> Spool::left_for_others(std::span<const std::string> names_here) {

@@ -64,6 +64,12 @@ class Spool {
 
   // Of that instance name; a new one gets a number.
   HandlerKey handler(const std::string& name);
+  // Whether it was paused, in this run or an earlier one.  Both throw std::runtime_error when that
+  // cannot be read, or written.
+  bool paused(HandlerKey handler) { return store_->lock()->paused(handler); }
+  void set_paused(HandlerKey handler, bool paused) {
+    store_->lock_behind()->set_paused(handler, paused);
+  }
   // Message ids of this run are not below.
   std::uint64_t run_began() const { return run_began_; }
 
@@ -103,6 +109,7 @@ class Spool {
   // Whether there has ever been a handler of that name.
   bool knows(const std::string& name);
   std::uint64_t waiting(HandlerKey handler);
+  std::uint64_t waiting();  // for all, configured or not
   std::uint64_t dead(HandlerKey handler);
   // What there is for handlers of other names than these, by name.
   std::map<std::string, Left> left_for_others(std::span<const std::string> names);
@@ -125,6 +132,8 @@ class Spool {
   // The first ones behind `after`, of one handler or of all, without their payloads.
   std::vector<DeadLetter> dead_letters(std::int64_t after, std::size_t limit,
                                        const std::optional<std::string>& handler = {});
+  // The last ones, the latest first.
+  std::vector<DeadLetter> latest_dead_letters(std::size_t limit);
   std::optional<DeadLetter> dead_letter(std::int64_t id);
   // Whose it is; nothing when there is none with that id.
   std::optional<std::string> handler_of_letter(std::int64_t id);

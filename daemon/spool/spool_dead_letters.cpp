@@ -37,6 +37,17 @@ std::vector<DeadLetter> Spool::dead_letters(std::int64_t after, std::size_t limi
   return letters;
 }
 
+std::vector<DeadLetter> Spool::latest_dead_letters(std::size_t limit) {
+  std::vector<DeadLetter> letters;
+  sqlite::Database database(file_);
+  sqlite::Statement rows(database, std::string(kColumns) +
+                                       "x'' FROM dead_letters JOIN handlers ON handlers.id=handler "
+                                       "ORDER BY dead_letters.id DESC LIMIT ?1");
+  rows.bind(1, std::uint64_t{limit});
+  while (rows.step()) letters.push_back(letter(rows));
+  return letters;
+}
+
 std::optional<DeadLetter> Spool::dead_letter(std::int64_t id) {
   sqlite::Database database(file_);
   sqlite::Statement rows(database, std::string(kColumns) +

@@ -65,6 +65,19 @@ std::map<HandlerKey, std::string> Store::handlers() {
   return names;
 }
 
+bool Store::paused(HandlerKey handler) {
+  return sqlite::Statement(database_, "SELECT count(*) FROM paused WHERE handler=?1")
+             .bind(1, handler)
+             .only_number() > 0;
+}
+
+void Store::set_paused(HandlerKey handler, bool paused) {
+  sqlite::Statement(database_, paused ? "INSERT OR IGNORE INTO paused VALUES(?1)"
+                                      : "DELETE FROM paused WHERE handler=?1")
+      .bind(1, handler)
+      .step();
+}
+
 std::uint64_t Store::reserve_ids(std::uint64_t from) {
   sqlite::Transactions::One transaction(transactions_);
   // The messages count for a spool of an older format.

@@ -36,6 +36,8 @@ class Store {
 
   HandlerKey handler(std::string_view name);
   std::map<HandlerKey, std::string> handlers();  // their names
+  bool paused(HandlerKey handler);
+  void set_paused(HandlerKey handler, bool paused);
   // Raises the number below which message ids may have been used to `from` at least, and reserves a
   // range from there on; its first.
   std::uint64_t reserve_ids(std::uint64_t from);

@@ -257,16 +257,126 @@ TEST_F(ControlIntegration, ShowsTheStatusOnOneScreen) {
   EXPECT_EQ(status["handlers"][1]["state"], "suspended");
   EXPECT_THAT(
       said({"status"}),
-      MatchesRegex("connection  connected to [0-9.:]+\n"
-                   "spool       [0-9.]+[KM]iB of 1.0GiB, 1 messages waiting\n"
+      MatchesRegex("connection  connected to [0-9.:]+, since [-0-9T:+]+\n"
+                   "spool       [0-9.]+[KM]iB of 1.0GiB, 1 message waiting\n"
                    "publishing  0 messages on their way to the broker\n\n"
                    "HANDLER  PLUGIN        WAITING  DONE  FAILED  DEAD LETTERS  STATE\n"
                    "good     recorder 1.0        0     3       0             0  running\n"
-                   "bad      recorder 1.0        1     0 +[0-9]+             0  suspended\n"));
+                   "bad      recorder 1.0        1     0 +[0-9]+             0  suspended\n\n"
+                   "bad: [-0-9T:+]+: b/1: failed, and is to be tried again\n"));
   broker_.stop();
   EXPECT_TRUE(eventually([&] {
     return said({"status"}).find("connection  not connected to 127.0.0.1:") == 0;
   })) << said({"status"});
+}
+
+// ---- handlers ----------------------------------------------------------------------------------
+
+TEST_F(ControlIntegration, ShowsARowForEachHandler) {
+  start(recorder("one", "a/#, b/+") + recorder("two", "c", "answer: retry"), {"a/#", "b/+", "c"});
+  publish(broker_, "a/1", "x");
+  await_records("one", 1);
+  EXPECT_THAT(
+      said({"handlers"}),
+      MatchesRegex(
+          "HANDLER  PLUGIN        FILTERS   QUEUE  DONE  FAILED  RETRYING  DEAD  STATE\n"
+          "one      recorder 1.0  a/#, b/\\+      0     1       0         0     0  running\n"
+          "two      recorder 1.0  c             0     0       0         0     0  running\n"));
+  const Json handlers = json({"handlers"});
+  ASSERT_THAT(handlers, SizeIs(2));
+  EXPECT_EQ(handlers[0]["filters"][1]["filter"], "b/+");
+  EXPECT_EQ(handlers[0]["handled"], 1);
+}
+
+TEST_F(ControlIntegration, TellsTheRouteOfATopic) {
+  start(recorder("one", "a/#, a/b") + recorder("two", "+/b"), {"a/#", "+/b"});
+  EXPECT_EQ(said({"route", "a/b"}),
+            "HANDLER  STATE    THROUGH\none      running  a/#, a/b\ntwo      running  +/b\n");
+  EXPECT_EQ(json({"route", "x/b"})["handlers"][0]["handler"], "two");
+  const Finished nobody = ctl({"route", "z"});
+  EXPECT_EQ(nobody.exit, (Exit{.status = 1}));
+  EXPECT_EQ(nobody.output, "no handler\n");
+  EXPECT_THAT(ctl({"route", "a/+"}).errors, HasSubstr("topic 'a/+': is not valid"));
+}
+
+TEST_F(ControlIntegration, PausesAHandlerOverReloadsAndRestarts) {
+  start(recorder("one", "a/#") + recorder("two", "a/#"), {"a/#"});
+  EXPECT_EQ(said({"pause", "one"}), "one is paused; 0 messages are waiting\n");
+  publish_all(broker_, "a/1", {"1", "2"});
+  await_records("two", 2);
+  EXPECT_EQ(said({"pause", "one"}), "one was paused already; 2 messages are waiting\n");
+  EXPECT_TRUE(status_has("; one paused"));
+  configure(recorder("one", "a/#", "only: x") + recorder("two", "a/#"));
+  ASSERT_EQ(ctl({"reload"}).exit, Exit{});
+  EXPECT_EQ(json({"handlers"})[0]["state"], "paused");
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  daemon_.start_ready();
+  await_log("warning one: is paused");
+  publish(broker_, "a/1", "3");
+  await_records("two", 3);
+  EXPECT_EQ(json({"handlers"})[0]["waiting"], 3);
+  EXPECT_EQ(records("one").size(), 0u);
+  EXPECT_THAT(said({"resume", "one"}), StartsWith("one goes on; "));
+  EXPECT_EQ(payloads(await_records("one", 3)), (std::vector<std::string>{"1", "2", "3"}));
+  EXPECT_THAT(ctl({"pause", "onne"}).errors,
+              HasSubstr("onne: there is no handler of that name: did you mean 'one'?"));
+}
+
+TEST_F(ControlIntegration, SetsLogLevelsUntilTheNextReload) {
+  start(recorder("one", "a/#", "answer: reject") + recorder("two", "b/#", "answer: reject"),
+        {"a/#", "b/#"});
+  said({"log-level", "error"});
+  said({"log-level", "one", "debug"});
+  EXPECT_THAT(ctl({"log-level", "loud"}).errors, HasSubstr("log level 'loud': there is none"));
+  EXPECT_THAT(ctl({"log-level", "nobody", "debug"}).errors,
+              HasSubstr("nobody: there is no handler"));
+  configure(recorder("one", "a/#", "answer: reject") + recorder("two", "b/#", "answer: reject"));
+  ASSERT_EQ(ctl({"reload"}).exit, Exit{});
+  await_log("info .* reloaded: ");
+}
+
+TEST_F(ControlIntegration, ShowsDeliveriesAsTheyCome) {
+  start(recorder("one", "a/#") + recorder("two", "b/#", "answer: reject"), {"a/#", "b/#"});
+  const auto file = daemon_.file("tail");
+  Process tail(
+      {.argv = {FASTMQTTCTL_PROGRAM, "--socket", socket().string(), "tail", "+/1", "--json"},
+       .output = file});
+  // Once it looks on.
+  EXPECT_TRUE(eventually([&] {
+    publish(broker_, "a/1", "x");
+    return !read_file(file).empty();
+  }));
+  publish(broker_, "a/2", "x");
+  publish(broker_, "b/1", "x");
+  EXPECT_TRUE(eventually([&] { return read_file(file).find("\"two\"") != std::string::npos; }));
+  const std::string lines = read_file(file);
+  const Json first = Json::parse(lines.substr(0, lines.find('\n')));
+  EXPECT_EQ(first["topic"], "a/1");
+  EXPECT_EQ(first["handler"], "one");
+  EXPECT_EQ(first["result"], "ok");
+  EXPECT_GT(first["seconds"], 0);
+  EXPECT_THAT(lines, AllOf(Not(HasSubstr("a/2")), HasSubstr("\"reject\"")));
+  EXPECT_THAT(ctl({"tail", "a/#/b"}).errors, HasSubstr("topic filter 'a/#/b': is not valid"));
+  daemon_.stop();
+  EXPECT_EQ(tail.wait(), (Exit{.status = 69}));
+}
+
+TEST_F(ControlIntegration, ShowsWhatHappensEachSecond) {
+  start(recorder("one", "a/#"), {"a/#"});
+  const auto file = daemon_.file("top");
+  Process top(
+      {.argv = {FASTMQTTCTL_PROGRAM, "--socket", socket().string(), "top"}, .output = file});
+  EXPECT_TRUE(eventually([&] {
+    publish(broker_, "a/1", "x");
+    return read_file(file).find("us         0             0  running") != std::string::npos;
+  })) << read_file(file);
+}
+
+TEST_F(ControlIntegration, SaysWhichCommandWasMeant) {
+  const Finished wrong = ctl({"statsu"});
+  EXPECT_EQ(wrong.exit, (Exit{.status = 64}));
+  EXPECT_EQ(wrong.errors,
+            "fastmqttctl: 'statsu' is no command: did you mean 'status'? see fastmqttctl --help\n");
 }
 
 // ---- the socket --------------------------------------------------------------------------------

@@ -149,6 +149,34 @@ TEST_F(Supervision, WatchdogIsNotFedByAStuckHandler) {
   EXPECT_TRUE(eventually([&] { return watchdog_age() < 500ms; })) << daemon_.notify().text();
 }
 
+TEST_F(Supervision, AStuckHandlerIsNamedWithTopicAndTime) {
+  daemon_.set_environment("WATCHDOG_USEC=400000");
+  start(recorder("hung", "n", "", "timeout: 100ms"), {"n"});
+  hold("hung");
+  publish(broker_, "n", "1");
+  EXPECT_TRUE(
+      daemon_.wait_for_log("error .* hung: stuck in a call for [0-9.]+m?s, in a message on n: "
+                           "the watchdog is not fed"));
+  EXPECT_NE(daemon_.ctl({"status"}).output.find("stuck"), std::string::npos);
+  release("hung");
+  EXPECT_TRUE(daemon_.wait_for_log("info .* hung: makes progress again"));
+}
+
+// What it hung in comes again.
+TEST_F(Supervision, AbortsForAStuckHandlerIfTold) {
+  daemon_.set_environment("WATCHDOG_USEC=400000");
+  const std::string hung = recorder("hung", "n", "", "timeout: 100ms\nabort_after: 300ms");
+  start(hung, {"n"});
+  hold("hung");
+  publish(broker_, "n", "1");
+  EXPECT_EQ(daemon_.process().wait(), (Exit{.signal = SIGABRT}));
+  EXPECT_TRUE(
+      daemon_.logged("error .* hung: stuck .*: aborting, as handlers.hung.abort_after says"));
+  release("hung");
+  daemon_.start_ready();
+  EXPECT_EQ(await_records("hung", 1).size(), 1u);
+}
+
 TEST_F(Supervision, WatchdogIsFedWhileTheBrokerIsDown) {
   daemon_.set_environment("WATCHDOG_USEC=1000000");
   configure(recorder("all", "a/#"));

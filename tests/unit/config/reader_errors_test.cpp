@@ -17,7 +17,7 @@ constexpr const char* kMqttKeys =
     "status_topic, client_id, clean_session, session_expiry_interval, optimistic_acknowledgement, "
     "receive_maximum)";
 constexpr const char* kRootKeys =
-    "(known: mqtt, spool, handlers, plugin_directories, log, control, shutdown_timeout)";
+    "(known: mqtt, spool, handlers, plugin_directories, log, http, control, shutdown_timeout)";
 
 std::string report_of(const std::string& text) {
   const TempFiles files;
@@ -43,13 +43,14 @@ TEST(ReaderErrors, UnknownKeys) {
        "1:14: mqtt.ssl.cafile: unknown key: did you mean 'ca_file'? (known: ca_file, ca_path, "
        "cert_file, key_file, key_password, ciphers, min_version, alpn, verify)"},
       {"mqt: {}", std::string("1:1: mqt: unknown key: did you mean 'mqtt'? ") + kRootKeys},
-      {"http: ~", std::string("1:1: http: unknown key: ") + kRootKeys},
+      {"https: ~", std::string("1:1: https: unknown key: did you mean 'http'? ") + kRootKeys},
       {"log: {level: info, ~: x}", "1:20: log: a key is empty: expected a name before the ':'"},
       {"log: {levle: x}",
        "1:7: log.levle: unknown key: did you mean 'level'? (known: level, target)"},
       {"handlers: {h: {worker: 2}}",
        "1:16: handlers.h.worker: unknown key: did you mean 'workers'? (known: plugin, subscribe, "
-       "options, enabled, workers, queue, retry, timeout, skip_retained, isolation)"},
+       "options, enabled, workers, queue, retry, timeout, abort_after, log_level, skip_retained, "
+       "isolation)"},
       {"handlers: {h: {queue: {msgs: 2}}}",
        "1:24: handlers.h.queue.msgs: unknown key: (known: messages, size, when_full)"},
       {"handlers: {h: {subscribe: [{topic: a, QoS: 2}]}}",

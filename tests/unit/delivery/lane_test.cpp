@@ -58,6 +58,7 @@ class LaneTest : public ::testing::Test {
     return attention_.wait([&] { return lane.finished(); });
   }
   Outbox outbox_;
+  DeliveryTap tap_;
   Attention attention_;
 };
 
@@ -65,7 +66,7 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.size == 3 ? FASTMQTT_REJECT : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   for (const char* payload : {"1", "2", "bad", "4"}) lane.push(make_message("a", payload), false);
   ASSERT_TRUE(close_and_wait(lane));
@@ -78,7 +79,7 @@ TEST_F(LaneTest, HandsOverInOrderAndCounts) {
 
 TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -87,7 +88,7 @@ TEST_F(LaneTest, GivesOneMessageACallUnlessBatchesAreWanted) {
 
 TEST_F(LaneTest, GivesAllThatWaitsToAHandlerOfBatches) {
   InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_BATCHES);
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   for (int i = 0; i < 300; ++i) lane.push(make_message("a", "x"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -100,7 +101,7 @@ TEST_F(LaneTest, RetriesKeepTheOrderOfTheirTopic) {
     const bool first = std::string_view(m.payload.data, m.payload.size) == "1";
     return first && failures++ < 3 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload), false);
   lane.push(make_message("b", "other"), false);
   lane.start();
@@ -117,7 +118,7 @@ TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
     if (calls++ == 0) throw std::runtime_error("boom");
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(1));
@@ -132,7 +133,7 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
     constexpr fastmqtt_result kAnswers[] = {-1, 77, FASTMQTT_OK};
     return kAnswers[calls++];
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.push(make_message("a", "1"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -142,7 +143,7 @@ TEST_F(LaneTest, AnyOtherAnswerCountsAsAnAttemptThatFailed) {
 
 TEST_F(LaneTest, PendingIsAnsweredFromAnotherThread) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(1));
@@ -162,7 +163,7 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(2));
@@ -172,7 +173,7 @@ TEST_F(LaneTest, PendingWithoutAnAnswerIsRetriedAfterTheTimeout) {
 
 TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   std::async(std::launch::async, [&] { handler.host()->wake_at(handler.host(), 0); }).get();
   ASSERT_TRUE(handler.wait_for_wakes(1));
@@ -184,7 +185,7 @@ TEST_F(LaneTest, TheAlarmRingsInTheHandlersTurn) {
 
 TEST_F(LaneTest, CountsWhatTheHandlerCounts) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   const fastmqtt_host* host = handler.host();
   const std::uint32_t counter = host->counter(host, "things");
   EXPECT_EQ(host->counter(host, "things"), counter);
@@ -202,7 +203,7 @@ TEST_F(LaneTest, SaysWhenAndWhereACallIsStuck) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 20ms;
-  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   EXPECT_FALSE(lane.stuck(Clock::now()));
   lane.start();
   lane.push(make_message("a/b", "1"), false);
@@ -221,7 +222,7 @@ TEST_F(LaneTest, CallsForAttentionOnceForManyDrops) {
   small.queue.when_full = WhenFull::drop_newest;
   InProcessHandler handler;
   std::atomic<int> calls{0};
-  Lane lane(small, handler.library(), outbox_, nullptr, [&] { ++calls; });
+  Lane lane(small, handler.library(), outbox_, nullptr, tap_, [&] { ++calls; });
   for (int i = 0; i < 5; ++i) lane.push(make_message("a", "x", 0), false);
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(lane.take_unreported_drops(), 4u);
@@ -232,7 +233,7 @@ TEST_F(LaneTest, ClosingWorksOffWhatIsHeldAndWhatIsBehindIt) {
   InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
     return m.payload.data[0] == '1' && m.attempt < 4 ? FASTMQTT_RETRY : FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -246,7 +247,7 @@ TEST_F(LaneTest, ClosingDoesNotWaitForAnAlarmThatAlwaysRings) {
     const fastmqtt_host* host = InProcessHandler::host_of(self);
     host->wake_at(host, 0);
   };
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   handler.host()->wake_at(handler.host(), 0);
   lane.start();
   EXPECT_TRUE(close_and_wait(lane));
@@ -260,7 +261,7 @@ TEST_F(LaneTest, APendingMessageStaysReadable) {
     kept.push_back(&m);
     return FASTMQTT_PENDING;
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   for (int i = 0; i < 300; ++i) {
     lane.push(make_message("k/" + std::to_string(i), "keep " + std::to_string(i)), false);
@@ -287,7 +288,7 @@ TEST_F(LaneTest, EachCallHasItsOwnDeadline) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 1s;
-  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   for (int i = 0; i < 100; ++i) lane.push(make_message("a", "x"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));
@@ -303,7 +304,7 @@ TEST_F(LaneTest, AbandoningStopsAfterTheCallAtHand) {
     released.wait();
     return FASTMQTT_OK;
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   for (int i = 0; i < 10; ++i) lane.push(make_message("a", std::to_string(i)), false);
   lane.start();
   entered.get_future().wait();
@@ -322,7 +323,7 @@ HandlerConfig several(int workers) {
 
 TEST_F(LaneTest, SeveralWorkersShareTheTopicsAndKeepTheOrderOfEach) {
   InProcessHandler handler([](const auto&) { return FASTMQTT_OK; }, FASTMQTT_SHARDABLE);
-  Lane lane(several(4), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(several(4), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   EXPECT_EQ(handler.instances(), 4u);
   lane.start();
   constexpr int kTopics = 16, kMessages = 50;
@@ -355,7 +356,7 @@ TEST_F(LaneTest, SeveralWorkersShareTheRoom) {
   HandlerConfig small = several(3);
   small.queue.messages = 6;
   small.queue.when_full = WhenFull::drop_newest;
-  Lane lane(small, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   for (int i = 0; i < 200; ++i) lane.push(make_message(std::to_string(i), "x"), false);
   EXPECT_EQ(lane.waiting(), 6u);
   lane.start();
@@ -366,7 +367,7 @@ TEST_F(LaneTest, SeveralWorkersShareTheRoom) {
 
 TEST_F(LaneTest, AnAnswerGivenThroughTheWrongWorkersHostIsNobodys) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
-  Lane lane(several(2), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(several(2), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   lane.push(make_message("a", "1"), false);
   ASSERT_TRUE(handler.wait_for(1));
@@ -385,7 +386,7 @@ TEST_F(LaneTest, PendingIsBounded) {
   InProcessHandler handler([](const auto&) -> fastmqtt_result { return FASTMQTT_PENDING; });
   HandlerConfig small = config();
   small.queue.messages = 3;
-  Lane lane(small, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   for (int i = 0; i < 3; ++i) lane.push(make_message(std::to_string(i), "x"), false);
   ASSERT_TRUE(handler.wait_for(3));
@@ -406,7 +407,7 @@ TEST_F(LaneTest, PublishesFromAnyThreadIntoTheOutbox) {
   InProcessHandler handler;
   HandlerConfig small = config();
   small.queue.messages = 300;
-  Lane lane(small, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(small, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   const fastmqtt_host* host = handler.host();
   fastmqtt_message message{};
   message.size = sizeof message;
@@ -434,7 +435,7 @@ TEST_F(LaneTest, AnOverduePendingMessageStaysReadableUntilItIsCompleted) {
   });
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 5ms;
-  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.start();
   for (int i = 0; i < 20; ++i) {
     lane.push(make_message(std::to_string(i), "payload " + std::to_string(i)), false);
@@ -453,7 +454,7 @@ TEST_F(LaneTest, AnOverduePendingMessageStaysReadableUntilItIsCompleted) {
 
 TEST_F(LaneTest, TheAlarmCanBeTakenBack) {
   InProcessHandler handler;
-  Lane lane(config(), handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
   const fastmqtt_host* host = handler.host();
   host->wake_at(host, 0);
   host->wake_at(host, std::numeric_limits<std::int64_t>::max());
@@ -472,7 +473,7 @@ TEST_F(LaneTest, SaysWhenACallTookTooLong) {
   const testing::RecordedLog log;
   HandlerConfig short_timeout = config();
   short_timeout.timeout = 1ms;
-  Lane lane(short_timeout, handler.library(), outbox_, nullptr, attention_.callback());
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, tap_, attention_.callback());
   lane.push(make_message("a/b", "1"), false);
   lane.start();
   ASSERT_TRUE(close_and_wait(lane));

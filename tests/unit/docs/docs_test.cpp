@@ -122,7 +122,7 @@ TEST(Docs, TheManPageOfTheConfigurationHasEveryKeyAndNoOther) {
   // Sections have a heading of their own.
   for (const std::string& name : fastmqttd::KeyNames::all())
     if (name != "mqtt" && name != "handlers" && name != "log" && name != "spool" &&
-        name != "control")
+        name != "control" && name != "http")
       known.insert(name);
   EXPECT_EQ(documented, known);
 }
@@ -166,6 +166,59 @@ TEST(Docs, ReadmeAndTutorialBuildByHandInTheSameWay) {
 }
 
 // Each room includes only itself and rooms named before it.
+// ---- what is installed beside the programs -----------------------------------------------------
+
+std::set<std::string> all_matches(const std::string& text, const std::string& form) {
+  std::set<std::string> found;
+  const std::regex regex(form);
+  for (std::sregex_iterator at(text.begin(), text.end(), regex), end; at != end; ++at)
+    found.insert((*at)[1]);
+  return found;
+}
+
+TEST(Docs, EveryEventIsInTheCatalog) {
+  const std::set<std::string> events =
+      all_matches(read("daemon/base/events.hpp"), "\"([0-9a-f]{32})\"");
+  EXPECT_EQ(all_matches(read("systemd/fastmqttd.catalog"), "-- ([0-9a-f]{32})\n"), events);
+  EXPECT_GE(events.size(), 15u);
+  // What it has no use for nobody needs to read.
+  std::string code;
+  for (const auto& file : fs::recursive_directory_iterator(kSource / "daemon"))
+    if (file.path().extension() == ".cpp") code += read(fs::relative(file.path(), kSource));
+  for (const std::string& name : all_matches(read("daemon/base/events.hpp"), "(k[A-Z][A-Za-z]+) ="))
+    EXPECT_THAT(code, HasSubstr("event::" + name));
+}
+
+TEST(Docs, TheDashboardAsksForWhatThereIs) {
+  const std::string code = read("daemon/operate/metrics.cpp");
+  const auto asked =
+      all_matches(read("packaging/grafana/fastmqttd.json"), "(fastmqttd_[a-z_]+)[{,]");
+  EXPECT_GE(asked.size(), 15u);
+  for (const std::string& name : asked)
+    EXPECT_THAT(code, HasSubstr('"' + std::regex_replace(name, std::regex("_bucket$"), "") + '"'));
+}
+
+TEST(Docs, EveryCommandIsCompletedAndInTheManPage) {
+  const auto commands =
+      all_matches(read("daemon/ctl/main.cpp"), "add_subcommand\\(\\s*\"([a-z-]+)\"");
+  EXPECT_GE(commands.size(), 11u);
+  const std::string man =
+      std::regex_replace(read("packaging/man/fastmqttctl.1"), std::regex("\\\\-"), "-");
+  for (const std::string& command : commands) {
+    EXPECT_THAT(man, HasSubstr(command));
+    for (const char* shell : {"fastmqttctl.bash", "_fastmqttctl", "fastmqttctl.fish"})
+      EXPECT_THAT(read(fs::path("packaging/completions") / shell), HasSubstr(command)) << shell;
+  }
+}
+
+TEST(Docs, EveryRequestIsInTheManPage) {
+  const auto paths = all_matches(read("daemon/operate/control_server.cpp"), "\"(/v1/[a-z/-]+)\"");
+  EXPECT_GE(paths.size(), 13u);
+  const std::string man =
+      std::regex_replace(read("packaging/man/fastmqttd-control.7"), std::regex("\\\\-"), "-");
+  for (const std::string& path : paths) EXPECT_THAT(man, HasSubstr(path));
+}
+
 TEST(Docs, RoomsIncludeOnlyRoomsBeforeThem) {
   const std::vector<std::string> rooms = {"base",  "message",  "config",  "plugin",
                                           "spool", "delivery", "session", "operate"};

@@ -19,7 +19,11 @@ struct Requests : HandlerRequests {
     published.push_back(std::move(message));
     return true;
   }
+  void said(std::string_view topic, std::string_view text) override {
+    last_words = std::string(topic) + ": " + std::string(text);
+  }
   bool full = false;
+  std::string last_words;
   std::vector<MessagePtr> published;
 };
 

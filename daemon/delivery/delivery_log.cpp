@@ -1,0 +1,144 @@
+#include "daemon/delivery/delivery_log.hpp"
+
+#include <utility>
+#include <vector>
+
+#include "daemon/base/events.hpp"
+#include "daemon/base/log.hpp"
+
+namespace fastmqttd {
+namespace {
+
+constexpr std::int64_t kJustSaid = 1'000'000'000;
+
+const char* result_name(fastmqtt_result result, const Settled& settled) {
+  if (settled.kind == Settled::Kind::done) return "ok";
+  if (settled.kind == Settled::Kind::retry) return "retry";
+  return result == FASTMQTT_REJECT ? "reject" : "dead";
+}
+
+}  // namespace
+
+void DeliveryLog::answered(const Delivery& delivery, fastmqtt_result result, const Settled& settled,
+                           Clock::duration took) {
+  const std::string_view topic = delivery.message->topic();
+  if (wants_all())
+    tap_.add({0, realtime_ns(), std::string(topic), handler_, result_name(result, settled),
+              delivery.attempt, std::chrono::nanoseconds(took).count()});
+  if (settled.kind == Settled::Kind::done) return;
+
+  const bool dead = settled.kind == Settled::Kind::dead;
+  log::Level level = log::Level::error;
+  std::string text;
+  if (dead) {
+    text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", handler_,
+                       log::shown_topic(topic), settled.reason, delivery.attempt);
+    remember(topic, fmt::format("gave up on a message: {}", settled.reason));
+  } else {
+    remember(topic, "failed, and is to be tried again");
+    // The first attempt is news; the others are to be expected.
+    level = delivery.attempt == 1 ? log::Level::warning : log::Level::debug;
+    text = fmt::format("{}: will try again in {}: {} (attempt {})", handler_,
+                       format_roughly(settled.pause), log::shown_topic(topic), delivery.attempt);
+  }
+  if (level != log::Level::debug) {
+    auto limits = limits_.lock();
+    if (!(dead ? limits->deaths : limits->retries).admits(Clock::now())) return;
+  }
+  const std::string qos = std::to_string(delivery.message->qos());
+  const std::string attempt = std::to_string(delivery.attempt);
+  std::vector<log::Field> fields{{"MQTT_HANDLER", handler_},
+                                 {"MQTT_PLUGIN", plugin_},
+                                 {"MQTT_TOPIC", topic},
+                                 {"MQTT_QOS", qos},
+                                 {"MQTT_RESULT", result_name(result, settled)},
+                                 {"MQTT_ATTEMPT", attempt}};
+  if (dead) fields.push_back({"MESSAGE_ID", event::kDeadLetter});
+  log::write(level, text, fields);
+}
+
+void DeliveryLog::no_answer(const Delivery& delivery, fastmqtt_result result) {
+  log::write(log::Level::error,
+             fmt::format("{}: answered {}, which is no answer, taken as retry", handler_, result),
+             {{"MQTT_HANDLER", handler_},
+              {"MQTT_PLUGIN", plugin_},
+              {"MQTT_TOPIC", delivery.message->topic()},
+              {"MQTT_RESULT", "retry"}});
+}
+
+void DeliveryLog::suspended() {
+  log::write(log::Level::error,
+             fmt::format("{}: suspended: it fails again and again; one message is tried at each "
+                         "pause until one succeeds",
+                         handler_),
+             {{"MESSAGE_ID", event::kHandlerSuspended},
+              {"MQTT_HANDLER", handler_},
+              {"MQTT_PLUGIN", plugin_}});
+}
+
+void DeliveryLog::resumed() {
+  log::write(log::Level::info, fmt::format("{}: works again: going on", handler_),
+             {{"MESSAGE_ID", event::kHandlerResumed},
+              {"MQTT_HANDLER", handler_},
+              {"MQTT_PLUGIN", plugin_}});
+}
+
+void DeliveryLog::slow(std::string_view topic, Clock::duration took, Duration timeout) const {
+  log::write(log::Level::warning,
+             fmt::format("{}: {}: the call took {}, more than its timeout of {}", handler_,
+                         log::shown_topic(topic),
+                         format_roughly(std::chrono::duration_cast<Duration>(took)),
+                         format_duration(timeout)),
+             {{"MQTT_HANDLER", handler_}, {"MQTT_PLUGIN", plugin_}, {"MQTT_TOPIC", topic}});
+}
+
+void DeliveryLog::overdue(std::size_t answers, Duration timeout) const {
+  log::write(log::Level::warning,
+             fmt::format("{}: no answer for {} pending messages within {}", handler_, answers,
+                         format_duration(timeout)),
+             {{"MQTT_HANDLER", handler_}, {"MQTT_PLUGIN", plugin_}});
+}
+
+void DeliveryLog::letters_lost(std::uint64_t letters) const {
+  log::write(log::Level::warning,
+             fmt::format("{}: {} messages that were given up are not kept as dead letters, as the "
+                         "spool has no room for what was not in it: those of QoS 0, or "
+                         "acknowledged before they were stored",
+                         handler_, letters),
+             {{"MQTT_HANDLER", handler_}});
+}
+
+void DeliveryLog::handler_said(std::string_view topic, std::string_view text) {
+  remember(topic, std::string(text), /*own_words=*/true);
+}
+
+bool DeliveryLog::tell_left_out() {
+  std::uint64_t retries = 0, deaths = 0;
+  bool more = false;
+  {
+    auto limits = limits_.lock();
+    const TimePoint now = Clock::now();
+    retries = limits->retries.take_left_out(now);
+    deaths = limits->deaths.take_left_out(now);
+    more = limits->retries.has_left_out() || limits->deaths.has_left_out();
+  }
+  const auto tell = [this](log::Level level, std::uint64_t lines, const char* what) {
+    if (lines > 0)
+      log::write(level, fmt::format("{}: ... {} more {}", handler_, lines, what),
+                 {{"MQTT_HANDLER", handler_}, {"MQTT_PLUGIN", plugin_}});
+  };
+  tell(log::Level::warning, retries, "to be tried again in the last 10 s");
+  tell(log::Level::error, deaths, "given up in the last 10 s: see 'fastmqttctl dead-letters list'");
+  return more;
+}
+
+// What the handler itself has just said says more than that it failed.
+void DeliveryLog::remember(std::string_view topic, std::string what, bool own_words) {
+  const std::int64_t now = realtime_ns();
+  auto trouble = trouble_.lock();
+  if (!own_words && *trouble && (*trouble)->own_words && now - (*trouble)->time_ns < kJustSaid)
+    return;
+  *trouble = Trouble{now, std::string(topic), std::move(what), own_words};
+}
+
+}  // namespace fastmqttd
