@@ -8,6 +8,7 @@ namespace fastmqttd::event {
 
 inline constexpr std::string_view kConnected = "2a5a680dcc7c4bac9282f9d9448f2680";
 inline constexpr std::string_view kConnectionLost = "7ba21c2aea2248d2866b5898e1a950c5";
+inline constexpr std::string_view kCannotConnect = "245442465600424793629c91ffc95b9b";
 inline constexpr std::string_view kConnectionRefused = "9913428f6b2c47539c253b4055bec1f4";
 inline constexpr std::string_view kSessionLost = "4f08906ead5245f6b12293dcbe8789e6";
 inline constexpr std::string_view kDowngraded = "5279e39b672547d184770c5527901e19";

@@ -223,11 +223,13 @@ void Reloader::finish(Outcome outcome) {
   ++round_;
   ++(outcome.kind == Kind::refused ? running_.counts.refused : running_.counts.applied);
   if (outcome.kind == Kind::refused)
-    log::write(log::Level::error,
-               fmt::format("reload refused, everything goes on as before: {} problems, the first "
-                           "is: {}",
-                           outcome.problems.size(), outcome.problems.front()),
-               {{"MESSAGE_ID", event::kReloadRefused}});
+    log::write(
+        log::Level::error,
+        fmt::format("reload refused, everything goes on as before: {}{}", outcome.problems.front(),
+                    outcome.problems.size() == 1
+                        ? ""
+                        : fmt::format("; and {} more", outcome.problems.size() - 1)),
+        {{"MESSAGE_ID", event::kReloadRefused}});
   else
     log::write(outcome.kind == Kind::applied ? log::Level::info : log::Level::warning,
                "reloaded: " + outcome.text, {{"MESSAGE_ID", event::kReloadApplied}});

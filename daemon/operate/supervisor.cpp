@@ -287,6 +287,9 @@ void Supervisor::send_status() {
                                    dispatcher_.lanes().size(), dispatcher_.waiting(), dead);
   if (const std::size_t unsent = dispatcher_.outbox().waiting(); unsent > 0)
     status += fmt::format(", {} to be published", unsent);
+  std::vector<std::string> names;
+  for (const auto& [who, what] : known_stuck_) names.push_back(who);
+  if (!names.empty()) status += "; " + some_of(names) + " stuck";
   status += handlers_at_rest(dispatcher_) + refused_subscriptions(session_.state()) +
             left_behind(dispatcher_);
   // sd_notify takes a line a variable, and the reason may quote the broker.

@@ -41,7 +41,7 @@ bool Session::Owner::connect(std::string& why) {
 void Session::Owner::log_failure(const ConnectFailure& failure) const {
   if (failure.kind != ConnectFailure::Kind::refused) {
     log::write(log::Level::warning, fmt::format("cannot connect to {}: {}", broker_, failure.why),
-               {{"MQTT_BROKER", broker_}});
+               {{"MESSAGE_ID", event::kCannotConnect}, {"MQTT_BROKER", broker_}});
     return;
   }
   const bool for_good = refuses_for_good(failure.code);

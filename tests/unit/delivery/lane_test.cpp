@@ -481,5 +481,54 @@ TEST_F(LaneTest, SaysWhenACallTookTooLong) {
   EXPECT_EQ(log.texts()[0].substr(0, 25), "fake: a/b: the call took ") << log.texts()[0];
 }
 
+// ---- making room for another -------------------------------------------------------------------
+
+TEST_F(LaneTest, RetiresWithWhatWaitsUntouched) {
+  std::promise<void> entered, go;
+  InProcessHandler handler([&](const fastmqtt_message&) -> fastmqtt_result {
+    entered.set_value();
+    go.get_future().wait();
+    return FASTMQTT_OK;
+  });
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
+  lane.start();
+  for (const char* payload : {"1", "2", "3"}) lane.push(make_message("a", payload), false);
+  entered.get_future().wait();
+  lane.retire();
+  EXPECT_FALSE(lane.finished());
+  go.set_value();
+  ASSERT_TRUE(attention_.wait([&] { return lane.finished(); }));
+  lane.end();
+  EXPECT_EQ(handler.payloads(), "1");
+  EXPECT_EQ(lane.unstored(), 2u);
+  EXPECT_EQ(lane.keep_unstored(), 2u) << "there is no spool";
+  EXPECT_EQ(lane.counts().dropped, 2u);
+}
+
+TEST_F(LaneTest, GetsNoMessageWhileItIsPaused) {
+  InProcessHandler handler;
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
+  lane.pause(true);
+  lane.start();
+  lane.push(make_message("a", "1"), false);
+  EXPECT_EQ(handler.payloads(), "");
+  lane.pause(false);
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.payloads(), "1");
+}
+
+TEST_F(LaneTest, CountsOnWhereAnotherOneStopped) {
+  InProcessHandler handler;
+  Lane before(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
+  before.start();
+  before.push(make_message("a", "1"), false);
+  ASSERT_TRUE(close_and_wait(before));
+  Lane after(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback(), &before);
+  after.start();
+  after.push(make_message("a", "2"), false);
+  ASSERT_TRUE(close_and_wait(after));
+  EXPECT_EQ(after.counts().ok, 2u);
+}
+
 }  // namespace
 }  // namespace fastmqttd

@@ -558,5 +558,75 @@ TEST_F(SpoolTest, SettlesWhileItAppends) {
   EXPECT_EQ(count("messages"), 0);
 }
 
+// ---- what was in memory only -------------------------------------------------------------------
+
+TEST_F(SpoolTest, KeepsWhatWasInMemoryForOneHandlerMore) {
+  const auto spool = open();
+  const HandlerKey one = spool->handler("one"), two = spool->handler("two");
+  std::string why;
+  ASSERT_TRUE(spool->append(*message(7, "shared"), std::vector{one}, nullptr, why));
+  const std::vector<Kept> kept{{message(7, "shared"), 0, 0}, {message(8, "alone"), 3, 2}};
+  EXPECT_EQ(spool->keep(kept, two, why), 2u) << why;
+  EXPECT_THAT(left(*spool, one), ElementsAre(7));
+  EXPECT_THAT(left(*spool, two), ElementsAre(7, 8));
+  EXPECT_EQ(spool->waiting(two), 2u);
+  const auto waiting = page(*spool, two).messages;
+  EXPECT_EQ(waiting.at(0).attempts, 0u);
+  EXPECT_EQ(waiting.at(1).attempts, 3u);
+  EXPECT_EQ(waiting.at(1).failures, 2u);
+  EXPECT_EQ(waiting.at(1).message->payload(), "alone");
+  // Each for itself.
+  settle(*spool, 7, one);
+  spool->flush(20s);
+  EXPECT_THAT(left(*spool, one), ElementsAre());
+  EXPECT_THAT(left(*spool, two), ElementsAre(7, 8));
+  settle(*spool, 7, two);
+  settle(*spool, 8, two);
+  spool->flush(20s);
+  EXPECT_THAT(left(*spool, two), ElementsAre());
+  EXPECT_EQ(spool->waiting(), 0u);
+}
+
+// Of two that it was for, one is done with it already.
+TEST_F(SpoolTest, KeepsWhatOthersHaveSettledInPart) {
+  const auto spool = open();
+  const HandlerKey one = spool->handler("one"), two = spool->handler("two"),
+                   three = spool->handler("three");
+  std::string why;
+  ASSERT_TRUE(spool->append(*message(7, "x"), std::vector{one, two}, nullptr, why));
+  settle(*spool, 7, one);
+  spool->flush(20s);
+  EXPECT_EQ(spool->keep(std::vector<Kept>{{message(7, "x"), 0, 0}}, three, why), 1u);
+  EXPECT_THAT(left(*spool, one), ElementsAre());
+  EXPECT_THAT(left(*spool, two), ElementsAre(7));
+  EXPECT_THAT(left(*spool, three), ElementsAre(7));
+}
+
+TEST_F(SpoolTest, RemembersWhoIsPaused) {
+  {
+    const auto spool = open();
+    spool->set_paused(spool->handler("one"), true);
+    spool->set_paused(spool->handler("two"), true);
+    spool->set_paused(spool->handler("two"), false);
+  }
+  const auto spool = open();
+  EXPECT_TRUE(spool->paused(spool->handler("one")));
+  EXPECT_FALSE(spool->paused(spool->handler("two")));
+}
+
+TEST_F(SpoolTest, TakesAnotherSizeWhileItIsOpen) {
+  const auto spool = open();
+  const HandlerKey one = spool->handler("one");
+  std::string why;
+  SpoolConfig small;
+  small.max_size = 1 << 20;
+  spool->change(small);
+  EXPECT_EQ(spool->use().max_bytes, small.max_size);
+  const std::string payload(2 << 20, 'x');
+  EXPECT_FALSE(spool->append(*message(1, payload), std::vector{one}, nullptr, why));
+  spool->change({});
+  EXPECT_TRUE(spool->append(*message(1, payload), std::vector{one}, nullptr, why)) << why;
+}
+
 }  // namespace
 }  // namespace fastmqttd
