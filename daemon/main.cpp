@@ -1,6 +1,7 @@
 // fastmqttd: options → config → handlers → session → ready → wait → drain → stop.
 #include <signal.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -125,9 +126,9 @@ void log_counts(const Dispatcher& dispatcher) {
 // What waits in memory only, of a handler that is paused or out of time, waits in the spool for the
 // next start; but for what is in the hands of one that hangs.
 void keep_what_is_in_memory(const Dispatcher& dispatcher) {
-  for (const auto& lane : dispatcher.lanes()) {
+  for (const auto& lane : dispatcher.all_lanes()) {
     const std::size_t messages = lane->unstored();
-    if (lane->finished())
+    if (lane->finished() || !lane->started())
       lane->keep_unstored();
     else if (messages > 0)
       log::write(log::Level::error,
@@ -187,7 +188,7 @@ int run(const Config& config, const std::string& config_file) {
   ReloadCounts reloads;
   const Metrics metrics(dispatcher, session, spool, reloads);
   Web web(dispatcher, session, spool, metrics);
-  web.serve(std::move(web_socket));
+  web.serve(std::move(web_socket), config.http);
   Reloader the_reloader({loop, spool, dispatcher, session, the_supervisor, web, reloads},
                         config_file, config);
   reloader = &the_reloader;
@@ -202,8 +203,9 @@ int run(const Config& config, const std::string& config_file) {
   session.start();
   const int status = loop.run();
 
+  the_reloader.stop();
   control_server.reset();
-  web.serve({});
+  web.serve({}, {});
   keep_what_is_in_memory(dispatcher);
   log_counts(dispatcher);
   spool.flush(kFlushLimit);
@@ -224,7 +226,14 @@ int fail(const StartError& error, bool checking) {
     if (checking)
       std::cerr << to_string(problem) << "\n";
     else
-      log_problem(problem);
+      log_problem(problem, error.status());
+  }
+  // The last word, for systemctl status.
+  if (!checking && !error.problems().empty()) {
+    std::string status = "STATUS=cannot start: " + to_string(error.problems().front());
+    std::ranges::replace_if(
+        status, [](unsigned char c) { return c < 0x20; }, ' ');
+    ::sd_notify(0, status.c_str());
   }
   return static_cast<int>(error.status());
 }

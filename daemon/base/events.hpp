@@ -21,6 +21,8 @@ inline constexpr std::string_view kSpoolRecovered = "474b0aea72004b3db693c1f1bd2
 inline constexpr std::string_view kHandlerStuck = "3653ba9a64c24581a6019e56b2a4ee82";
 inline constexpr std::string_view kReloadApplied = "462cdd7659e74c1f9b9818b4b2b71196";
 inline constexpr std::string_view kReloadRefused = "b9e3f57542f147a9a9b15fd89beac277";
+inline constexpr std::string_view kConfigError = "86a38961db5f43e1b7ae0a62621dcefc";
+inline constexpr std::string_view kSpoolUnusable = "3d02891dff7f4fcf8f813caf926927d5";
 inline constexpr std::string_view kPluginRefused = "3dfd0bf4827f497fae5da6702292926d";
 
 }  // namespace fastmqttd::event

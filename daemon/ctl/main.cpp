@@ -44,7 +44,8 @@ struct Arguments {
 using Command = std::function<int()>;
 
 int invalid(const std::string& what, const std::string& text, const std::string& why) {
-  std::cerr << "fastmqttctl: " << what << " '" << text << "' is not valid: " << why << "\n";
+  std::cerr << "fastmqttctl: " << what << " '" << shown_short(text) << "' is not valid: " << why
+            << "\n";
   return kInvalid;
 }
 
@@ -116,8 +117,13 @@ void add_tail(CLI::App& app, Arguments& a, Command& chosen) {
       "tail", "A line for each delivery as it is answered, until it is interrupted");
   command->add_option("FILTER", a.filter, "Of topics that this topic filter matches");
   command->add_flag("--json", a.json, "As JSON, an object a line");
-  command->final_callback(
-      [&] { chosen = [&a] { return tail_deliveries(Connection(a.socket), a.filter, a.json); }; });
+  command->final_callback([&] {
+    chosen = [&a] {
+      if (const std::string why = topic_filter_error(a.filter); !a.filter.empty() && !why.empty())
+        return invalid("topic filter", a.filter, why);
+      return tail_deliveries(Connection(a.socket), a.filter, a.json);
+    };
+  });
 }
 
 void add_route(CLI::App& app, Arguments& a, Command& chosen) {
@@ -127,8 +133,13 @@ void add_route(CLI::App& app, Arguments& a, Command& chosen) {
       "when none is");
   command->add_option("TOPIC", a.topic, "A topic name")->required();
   command->add_flag("--json", a.json, "As JSON");
-  command->final_callback(
-      [&] { chosen = [&a] { return show_route(Connection(a.socket), a.topic, a.json); }; });
+  command->final_callback([&] {
+    chosen = [&a] {
+      if (const std::string why = topic_name_error(a.topic); !why.empty())
+        return invalid("topic", a.topic, why);
+      return show_route(Connection(a.socket), a.topic, a.json);
+    };
+  });
 }
 
 void add_log_level(CLI::App& app, Arguments& a, Command& chosen) {
@@ -244,6 +255,9 @@ int main(int argc, char** argv) {
   using namespace fastmqttd;
   Arguments arguments;
   Command chosen;
+  const bool endless = argc > 1 && std::any_of(argv + 1, argv + argc, [](const char* word) {
+                         return std::strcmp(word, "tail") == 0 || std::strcmp(word, "top") == 0;
+                       });
   CLI::App app("The operator's tool of fastmqttd.", "fastmqttctl");
   app.set_version_flag("--version", std::string("fastmqttctl ") + build::kVersion);
   app.add_option("--socket", arguments.socket, "Where the daemon is reached")
@@ -276,7 +290,9 @@ int main(int argc, char** argv) {
     const int status = chosen();
     // Whoever goes on from what was printed must not take a part for the whole.
     std::cout.flush();
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) || !std::cout)
+    const bool written = std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout;
+    if (!written && errno == EPIPE && endless) return status;  // who reads has seen enough
+    if (!written)
       throw Failure{static_cast<int>(ExitStatus::spool),
                     {"standard output: cannot be written: " + std::string(std::strerror(errno))}};
     return status;

@@ -24,7 +24,7 @@ class DeliveryLog {
     std::int64_t time_ns = 0;  // CLOCK_REALTIME
     std::string topic;         // of the message; "" when it is about none
     std::string what;
-    bool own_words = false;    // of the handler
+    bool own_words = false;  // of the handler
   };
 
   // `tap` must outlive it.

@@ -45,6 +45,24 @@ Dispatcher::Lineup Dispatcher::prepare(const std::vector<HandlerToRun>& handlers
   const Lanes now = lanes();
   Lineup lineup{{}, optimistic};
   std::vector<Problem> problems;
+  const auto still_busy = handovers();
+  // A third instance has to wait until the first is gone.
+  const auto refuse_if_busy = [&](const std::string& name, const Place& place) {
+    const bool busy = std::ranges::any_of(
+        still_busy, [&](const auto& handover) { return handover->lane()->name() == name; });
+    if (busy)
+      problems.push_back({place, "handlers." + name,
+                          "cannot change again: it is still busy with a message as it was before",
+                          "a reload once that is done, or a restart", false});
+    return busy;
+  };
+  for (const auto& handover : still_busy) {
+    const std::string& name = handover->lane()->name();
+    if (handover->successor() && std::ranges::find(handlers, name, [](const HandlerToRun& h) {
+                                   return h.config.name;
+                                 }) == handlers.end())
+      refuse_if_busy(name, handover->lane()->config().place);
+  }
   for (const HandlerToRun& handler : handlers) {
     const LanePtr before = find(now, handler.config.name);
     if (before && before->config() == handler.config &&
@@ -52,6 +70,7 @@ Dispatcher::Lineup Dispatcher::prepare(const std::vector<HandlerToRun>& handlers
       lineup.lanes.push_back(before);
       continue;
     }
+    if (refuse_if_busy(handler.config.name, handler.config.place)) continue;
     try {
       lineup.lanes.push_back(std::make_shared<Lane>(handler.config, *handler.library, outbox_,
                                                     spool_, tap_, attention_, before.get()));
@@ -67,40 +86,77 @@ Dispatcher::Lineup Dispatcher::prepare(const std::vector<HandlerToRun>& handlers
 Dispatcher::Changed Dispatcher::change_to(Lineup lineup) {
   const Lanes before = lanes();
   Changed changed;
-  std::vector<bool> is_new;
+  std::vector<std::optional<std::uint32_t>> numbers;
   for (const LanePtr& lane : lineup.lanes) {
-    is_new.push_back(std::ranges::find(before, lane) == before.end());
-    if (!is_new.back()) continue;
+    const auto was = std::ranges::find(before, lane);
+    numbers.push_back(was == before.end() ? std::nullopt
+                                          : std::optional(static_cast<std::uint32_t>(
+                                                std::distance(before.begin(), was))));
+    if (numbers.back()) continue;
     (find(before, lane->name()) ? changed.replaced : changed.added).push_back(lane->name());
     // What waits for it from here on, and what has before.
     if (spool_) lane->restore();
+    Outbox::set_limits(lane->sender(), lane->config().queue);
   }
   {
+    const std::lock_guard lock(changing_);
+    for (const LanePtr& lane : lineup.lanes)
+      if (spool_) lane->pause(spool_->paused(lane->key()));  // it may have been since it was made
     auto receiving = in_order_.lock_first();
     receiving->lanes = *lanes_.lock() = std::make_shared<const Lanes>(lineup.lanes);
     receiving->optimistic = lineup.optimistic;
-    routing_.change(filters_of(lineup.lanes), std::move(is_new));
+    routing_.change(filters_of(lineup.lanes), numbers);
   }
   for (const LanePtr& lane : before) {
     if (std::ranges::find(lineup.lanes, lane) != lineup.lanes.end()) continue;
     const LanePtr after = find(lineup.lanes, lane->name());
     if (!after) changed.removed.push_back(lane->name());
-    handovers_.push_back(std::make_unique<Handover>(lane, after, spool_, attention_));
+    handovers_.lock()->push_back(std::make_shared<Handover>(lane, after, spool_, attention_));
   }
   for (const std::string& name : changed.added) find(lineup.lanes, name)->start();
   return changed;
 }
 
-std::vector<const Handover*> Dispatcher::handovers() const {
-  std::vector<const Handover*> all;
-  for (const auto& handover : handovers_)
-    if (!handover->is_over()) all.push_back(handover.get());
+std::vector<std::shared_ptr<const Handover>> Dispatcher::handovers() const {
+  std::vector<std::shared_ptr<const Handover>> all;
+  for (const auto& handover : *handovers_.lock())
+    if (!handover->is_over()) all.push_back(handover);
   return all;
 }
 
 bool Dispatcher::is_changing() {
-  std::erase_if(handovers_, [](const auto& handover) { return handover->is_over(); });
-  return !handovers_.empty();
+  std::vector<std::shared_ptr<Handover>> over;  // ended without the lock
+  auto handovers = handovers_.lock();
+  std::erase_if(*handovers, [&](const auto& handover) {
+    if (handover->is_over()) over.push_back(handover);
+    return handover->is_over();
+  });
+  const bool any = !handovers->empty();
+  handovers.unlock();
+  return any;
+}
+
+Lanes Dispatcher::all_lanes() const {
+  Lanes all = lanes();
+  for (const auto& handover : handovers()) all.push_back(handover->lane());
+  return all;
+}
+
+std::optional<bool> Dispatcher::set_paused(const std::string& handler, bool paused) {
+  const std::lock_guard lock(changing_);
+  const LanePtr lane = this->lane(handler);
+  if (!lane) return std::nullopt;
+  // Written first: else it might be forgotten in the next run.
+  if (spool_) spool_->set_paused(lane->key(), paused);
+  const bool was = lane->paused();
+  lane->pause(paused);
+  return was;
+}
+
+std::optional<std::uint64_t> Dispatcher::forget(const std::string& handler, std::uint64_t limit) {
+  const std::lock_guard lock(changing_);
+  if (lane(handler)) return std::nullopt;
+  return spool_ ? spool_->forget(handler, limit) : 0;
 }
 
 LanePtr Dispatcher::lane(const std::string& handler) const { return find(lanes(), handler); }
@@ -254,7 +310,7 @@ void Dispatcher::close() {
 
 void Dispatcher::abandon() {
   for (const LanePtr& lane : lanes()) lane->abandon();
-  for (const Handover* handover : handovers()) handover->lane()->abandon();
+  for (const auto& handover : handovers()) handover->lane()->abandon();
 }
 
 bool Dispatcher::finished() const {
@@ -269,6 +325,7 @@ bool Dispatcher::at_rest() const {
 
 std::size_t Dispatcher::waiting() {
   std::size_t messages = 0;
+  for (const auto& handover : handovers()) messages += handover->lane()->unstored();
   for (const LanePtr& lane : lanes()) messages += lane->waiting();
   return messages;
 }

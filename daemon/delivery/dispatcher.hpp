@@ -13,6 +13,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +60,13 @@ class Dispatcher {
   Lanes lanes() const { return **lanes_.lock(); }
   // [any thread] Null when there is none of that name.
   LanePtr lane(const std::string& handler) const;
+  // [any thread] While it is paused the handler gets no messages, in later runs too.  Whether it
+  // was before; nothing when there is none of that name.  Throws std::runtime_error when that
+  // cannot be written.
+  std::optional<bool> set_paused(const std::string& handler, bool paused);
+  // [any thread] Drops what waits in the spool for a handler that is not there, at most `limit`
+  // messages; how many.  Nothing when it is there.
+  std::optional<std::uint64_t> forget(const std::string& handler, std::uint64_t limit);
   // What the handlers publish.
   Outbox& outbox() { return outbox_; }
   // What the handlers answer.
@@ -77,8 +86,10 @@ class Dispatcher {
     std::vector<std::string> added, replaced, removed;
   };
   Changed change_to(Lineup lineup);
-  // Handlers whose instance before has still to end.
-  std::vector<const Handover*> handovers() const;
+  // [any thread] Handlers whose instance before has still to end.
+  std::vector<std::shared_ptr<const Handover>> handovers() const;
+  // [any thread] With the lanes that are to end.
+  Lanes all_lanes() const;
   // Forgets those handovers that are over; whether any is left.
   bool is_changing();
 
@@ -155,6 +166,8 @@ class Dispatcher {
   Outbox outbox_;  // these outlive the lanes
   DeliveryTap tap_;
   mutable Guarded<LanesPtr> lanes_;
+  mutable Guarded<std::vector<std::shared_ptr<Handover>>> handovers_;
+  std::mutex changing_;  // held while lanes, or what they may have, change
   // Message ids are given, and their messages stored and pushed, one after the other.
   Guarded<Receiving> in_order_;
   Routing routing_;
@@ -164,7 +177,6 @@ class Dispatcher {
   Guarded<Unrouted> unrouted_;
   std::array<std::atomic<std::uint64_t>, 3> messages_{};
   std::atomic<std::uint64_t> bytes_{0}, unrouted_messages_{0};
-  std::vector<std::unique_ptr<Handover>> handovers_;
 };
 
 }  // namespace fastmqttd

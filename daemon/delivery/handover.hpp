@@ -32,6 +32,7 @@ class Handover {
 
   // The one that makes room.
   const std::shared_ptr<Lane>& lane() const { return before_; }
+  const std::shared_ptr<Lane>& successor() const { return after_; }
   bool is_over() const { return over_; }
   TimePoint began() const { return began_; }
 

@@ -25,7 +25,8 @@ Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& o
       log_(config.name, library.name, tap),
       spool_(spool),
       key_(spool ? spool->handler(config.name) : 0),
-      sender_(outbox.make_sender(config.name, library.name, config.queue)) {
+      sender_(outbox.make_sender(config.name, library.name, config.queue,
+                                 before ? before->sender_ : nullptr)) {
   Worker::Shared shared{.config = config_,
                         .library = library_,
                         .stats = *stats_,

@@ -446,6 +446,10 @@ std::vector<Delivery> LaneQueue::take_unstored() {
   take_from(ready_);
   take_from(tail_);
   for (auto& [topic, held] : held_) take_from(held.waiting);
+  // Whose answer nobody will wait for any more.
+  for (auto& [id, delivery] : pending_)
+    if (!delivery.stored) all.push_back(std::move(delivery));
+  pending_.clear();
   unstored_ -= all.size();
   std::ranges::sort(all, {}, id_of);
   return all;

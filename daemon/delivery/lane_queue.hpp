@@ -128,7 +128,7 @@ class LaneQueue {
   // readable until it completes them all the same, as far as the room's limits go.
   std::vector<std::pair<Delivery, Settled>> expire(TimePoint now);
 
-  // What is in memory only and in nobody's hands, in order: it is not in here any more.
+  // What is in memory only, in order, that which is pending too: it is not in here any more.
   std::vector<Delivery> take_unstored();
 
   bool suspended() const { return suspended_; }

@@ -38,9 +38,14 @@ Outbox::Outbox(Spool* spool) : spool_(spool), core_(std::make_shared<Core>()) {
 }
 
 Outbox::SenderPtr Outbox::make_sender(std::string handler, std::string plugin,
-                                      const QueueConfig& limits) const {
+                                      const QueueConfig& limits, const SenderPtr& before) const {
+  if (before) return before;
   const HandlerKey key = spool_ ? spool_->handler(handler) : 0;
   return std::make_shared<Sender>(std::move(handler), std::move(plugin), key, limits);
+}
+
+void Outbox::set_limits(const SenderPtr& sender, const QueueConfig& limits) {
+  sender->room.set_limits(limits);
 }
 
 Outbox::Counts Outbox::counts(const SenderPtr& sender) {

@@ -47,7 +47,10 @@ class Outbox {
   Outbox& operator=(const Outbox&) = delete;
 
   // `limits` bound what may be in here of this handler; when nothing is, a message of any size may.
-  SenderPtr make_sender(std::string handler, std::string plugin, const QueueConfig& limits) const;
+  // `before` is the handler's until now: it goes on, see set_limits().
+  SenderPtr make_sender(std::string handler, std::string plugin, const QueueConfig& limits,
+                        const SenderPtr& before = nullptr) const;
+  static void set_limits(const SenderPtr& sender, const QueueConfig& limits);
   static Counts counts(const SenderPtr& sender);
 
   // Called, from any thread, when there is something to take.

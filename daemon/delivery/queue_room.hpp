@@ -16,6 +16,11 @@ class QueueRoom {
       : max_messages_(std::max<std::size_t>(limits.messages / static_cast<unsigned>(shares), 1)),
         max_bytes_(std::max<std::size_t>(limits.size / static_cast<unsigned>(shares), 1)) {}
 
+  // From now on.
+  void set_limits(const QueueConfig& limits) {
+    max_messages_ = std::max<std::size_t>(limits.messages, 1);
+    max_bytes_ = std::max<std::size_t>(limits.size, 1);
+  }
   // Whether one more message fits, if so much were gone.  When nothing waits one of any size does.
   bool fits(std::size_t bytes, std::size_t less_messages = 0, std::size_t less_bytes = 0) const {
     const std::size_t messages = messages_ - less_messages;
@@ -39,8 +44,8 @@ class QueueRoom {
   }
 
  private:
-  const std::size_t max_messages_;
-  const std::size_t max_bytes_;
+  std::atomic<std::size_t> max_messages_;
+  std::atomic<std::size_t> max_bytes_;
   std::atomic<std::size_t> messages_{0};
   std::atomic<std::size_t> bytes_{0};
 };

@@ -26,6 +26,7 @@ Routing::Routing(const Filters& by_lane)
   auto locked = state_.lock();
   State& state = **locked;
   state.is_new.assign(by_lane.size(), true);
+  state.is_pending.assign(by_lane.size(), true);
   const auto& subscriptions = state.plan->subscriptions();
   for (std::uint32_t place = 0; place < subscriptions.size(); ++place)
     state.standings[place] = {subscriptions[place].qos, ++state.last};
@@ -33,25 +34,33 @@ Routing::Routing(const Filters& by_lane)
       state.plan->carriers(std::vector<bool>(subscriptions.size()), /*identifiers=*/true);
   for (std::uint32_t place = 0; place < subscriptions.size(); ++place)
     if (carriers[place] != place) state.standings[place] = {};
+  state.before = state.last;
 }
 
-void Routing::change(const Filters& by_lane, std::vector<bool> is_new) {
+void Routing::change(const Filters& by_lane,
+                     const std::vector<std::optional<std::uint32_t>>& lanes_before) {
   auto locked = state_.lock();
   const State& before = **locked;
   std::vector<SubscriptionPlan::Earlier> earlier;
   std::map<std::string, Standing> standings;
   for (std::uint32_t place = 0; place < before.plan->places(); ++place) {
-    if (before.standings[place] == Standing{}) continue;
+    const Standing& standing = before.standings[place];
+    if (standing.granted < 0) continue;
     const SubscriptionConfig& s = before.plan->at(place);
-    earlier.push_back({s, before.plan->identifier(place)});
-    standings[s.topic.text()] = before.standings[place];
+    earlier.push_back(
+        {s, standing.identifier != 0 ? standing.identifier : before.plan->identifier(place)});
+    standings[s.topic.text()] = standing;
+    standings[s.topic.text()].identifier = earlier.back().identifier;
   }
   auto after = std::make_unique<State>(
       std::make_shared<const SubscriptionPlan>(by_lane, std::move(earlier)));
   for (const auto& [filter, standing] : standings)
     after->standings[after->plan->place(filter).value()] = standing;
-  after->last = before.last;
-  after->is_new = std::move(is_new);
+  after->before = after->last = before.last;
+  for (const auto& lane : lanes_before) {
+    after->is_pending.push_back(!lane || before.is_pending[*lane]);
+    after->is_new.push_back(after->is_pending.back());
+  }
   *locked = std::move(after);
 }
 
@@ -92,20 +101,26 @@ bool Routing::knows_copies(const Message& message, const Router::Match& match, S
 
 bool Routing::takes(const Route& route, const Router::Match& match, const Message& message,
                     const State& state) const {
+  // Only of those that were there before is it certain that a message has a copy for them.
+  const auto was_there = [&](std::uint32_t place) {
+    return state.standings[place].since <= state.before;
+  };
   const auto rank = [&](std::uint32_t place, int qos) {
-    return std::pair(state.standings[place].granted < qos, state.standings[place].since);
+    const bool worse = !was_there(place) || state.standings[place].granted < qos;
+    return std::pair(worse, state.standings[place].since);
   };
   std::optional<std::uint32_t> chosen;
   std::pair<bool, std::uint64_t> best;
-  bool named = false;
+  bool named = false, any_was_there = false;
   for (const std::uint32_t filter : route.filters) {
     const SubscriptionConfig& wanted = state.plan->at(filter);
     for (const std::uint32_t place : match.subscriptions) {
       const SubscriptionConfig& s = state.plan->at(place);
-      if (state.standings[place].granted < 0) continue;
+      if (is_leaving(place, state) || state.standings[place].granted < 0) continue;
       if (place != filter && !may_stand_for(s, wanted)) continue;
       named = named || contains(state.named, place);
       if (!is_sure(s, state.standings[place], message)) continue;
+      any_was_there = any_was_there || was_there(place);
       const auto this_rank = rank(place, wanted.qos);
       if (chosen && best <= this_rank) continue;
       chosen = place;
@@ -113,7 +128,42 @@ bool Routing::takes(const Route& route, const Router::Match& match, const Messag
     }
   }
   // Where no copy is sure each one counts.
-  return chosen ? contains(state.named, *chosen) : named;
+  const bool planned = chosen ? contains(state.named, *chosen) : named;
+  if (any_was_there) return planned;
+  bool leaving = false;
+  switch (by_what_leaves(route, match, message, state, leaving)) {
+    case Leaving::brings_all: return leaving;
+    case Leaving::brings_some: return leaving || planned;
+    case Leaving::brings_nothing: break;
+  }
+  return planned;
+}
+
+bool Routing::is_leaving(std::uint32_t place, const State& state) {
+  return place >= state.plan->subscriptions().size();
+}
+
+// Whether subscriptions that nobody wants any more bring the lane all that is published, or some of
+// it; and whether the copy is one of theirs.
+Routing::Leaving Routing::by_what_leaves(const Route& route, const Router::Match& match,
+                                         const Message& message, const State& state,
+                                         bool& named) const {
+  int wanted_qos = 0;
+  for (const std::uint32_t filter : route.filters)
+    wanted_qos = std::max(wanted_qos, state.plan->at(filter).qos);
+  std::optional<std::uint32_t> oldest;
+  bool any_named = false;
+  for (const std::uint32_t place : match.subscriptions) {
+    const Standing& standing = state.standings[place];
+    if (!is_leaving(place, state) || standing.granted < 0) continue;
+    any_named = any_named || contains(state.named, place);
+    const bool all = is_sure(state.plan->at(place), standing, message) &&
+                     standing.granted >= std::min(wanted_qos, 1);
+    if (all && (!oldest || standing.since < state.standings[*oldest].since)) oldest = place;
+  }
+  named = oldest ? contains(state.named, *oldest) : any_named;
+  if (oldest) return Leaving::brings_all;
+  return any_named ? Leaving::brings_some : Leaving::brings_nothing;
 }
 
 void Routing::expect(const std::map<std::string, Standing>& standings) {
@@ -124,10 +174,11 @@ void Routing::expect(const std::map<std::string, Standing>& standings) {
     state.last = std::max(state.last, standing.since);
     if (const auto place = state.plan->place(filter)) state.standings[*place] = standing;
   }
+  state.before = state.last;
 }
 
 // It is made anew when its copies were not sure to come before.
-void Routing::set_granted(const std::string& filter, int qos) {
+void Routing::set_granted(const std::string& filter, int qos, std::uint32_t identifier) {
   auto locked = state_.lock();
   State& state = **locked;
   const auto place = state.plan->place(filter);
@@ -136,6 +187,7 @@ void Routing::set_granted(const std::string& filter, int qos) {
   const int least = std::min(state.plan->at(*place).qos, 1);
   if (qos >= 0 && (standing.granted < least || standing.since == 0)) standing.since = ++state.last;
   standing.granted = qos;
+  standing.identifier = identifier;
 }
 
 Routing::Standing Routing::standing(const std::string& filter) {
@@ -144,15 +196,21 @@ Routing::Standing Routing::standing(const std::string& filter) {
   return place ? (*locked)->standings[*place] : Standing();
 }
 
-std::set<std::uint32_t> Routing::wanted_by_new_lanes() {
+Routing::Wanted Routing::wanted() {
   auto locked = state_.lock();
   const State& state = **locked;
-  std::set<std::uint32_t> places;
-  for (std::uint32_t lane = 0; lane < state.is_new.size(); ++lane)
-    if (state.is_new[lane])
-      places.insert(state.plan->lane_filters()[lane].begin(),
-                    state.plan->lane_filters()[lane].end());
-  return places;
+  Wanted wanted{state.plan, {}};
+  for (std::uint32_t lane = 0; lane < state.is_pending.size(); ++lane)
+    if (state.is_pending[lane])
+      wanted.retained.insert(state.plan->lane_filters()[lane].begin(),
+                             state.plan->lane_filters()[lane].end());
+  return wanted;
+}
+
+void Routing::is_subscribed(const PlanPtr& plan) {
+  auto locked = state_.lock();
+  State& state = **locked;
+  if (state.plan == plan) state.is_pending.assign(state.is_pending.size(), false);
 }
 
 void Routing::all_are_new() {

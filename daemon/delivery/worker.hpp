@@ -92,7 +92,8 @@ class Worker : private HandlerRequests {
   // It is doing nothing, and would lose nothing if it ended now.
   bool at_rest() {
     auto state = state_.lock();
-    return !state->handing_over && state->queue.may_go();
+    return !state->handing_over &&
+           (state->paused ? state->queue.nothing_pending() : state->queue.may_go());
   }
 
  private:

@@ -34,6 +34,13 @@ std::optional<std::string> handler_of(const Json& wanted) {
   return wanted.at("handler").get<std::string>();
 }
 
+// A number with a fraction, or one that is too large, would become another.
+std::int64_t whole_number(const Json& json) {
+  if (!json.is_number_integer())
+    throw Refusal(kBadRequest, fmt::format("{}: is no id: give a whole number", json.dump()));
+  return json.get<std::int64_t>();
+}
+
 std::optional<log::Level> log_level_of(const std::string& text) {
   const auto& all = Words<log::Level>::kAll;
   const auto found = std::ranges::find(all, text, &Word<log::Level>::text);
@@ -60,7 +67,7 @@ Json Control::handlers() const {
 
 Json Control::route(const std::string& topic) const {
   if (const std::string why = topic_name_error(topic); !why.empty())
-    throw Refusal(kBadRequest, fmt::format("topic '{}': is not valid: {}", topic, why));
+    throw Refusal(kBadRequest, fmt::format("topic '{}': is not valid: {}", printable(topic), why));
   Json reached = Json::array();
   for (const LanePtr& lane : dispatcher_.lanes()) {
     Json filters = Json::array();
@@ -78,7 +85,8 @@ Json Control::deliveries(std::optional<std::int64_t> after,
                          const std::optional<std::string>& filter) const {
   if (filter)
     if (const std::string why = topic_filter_error(*filter); !why.empty())
-      throw Refusal(kBadRequest, fmt::format("topic filter '{}': is not valid: {}", *filter, why));
+      throw Refusal(kBadRequest,
+                    fmt::format("topic filter '{}': is not valid: {}", printable(*filter), why));
   DeliveryTap& tap = dispatcher_.tap();
   const std::uint64_t latest = tap.watch();
   Json list = Json::array();
@@ -135,7 +143,8 @@ Json Control::each_of(const Json& ids, Act act) {
   if (ids.size() > kPage)
     throw Refusal(kBadRequest, fmt::format("dead letters: {} are too many at once: give {} at most",
                                            ids.size(), kPage));
-  const auto all = ids.get<std::vector<std::int64_t>>();
+  std::vector<std::int64_t> all;
+  for (const Json& id : ids) all.push_back(whole_number(id));
   if (act == &Control::replay_one)
     for (const std::int64_t id : all) check_has_handler(id);
   Json done = Json::array(), unknown = Json::array();
@@ -157,9 +166,9 @@ void Control::check_has_handler(std::int64_t letter) const {
 Json Control::page(const Json& wanted, Act act) {
   const auto handler = handler_of(wanted);
   check_known(spool_, handler);
-  std::int64_t after = wanted.value("after", std::int64_t{0});
-  const std::int64_t until = wanted.contains("until") ? wanted.at("until").get<std::int64_t>()
-                                                      : spool_.newest_dead_letter();
+  std::int64_t after = wanted.contains("after") ? whole_number(wanted.at("after")) : 0;
+  const std::int64_t until =
+      wanted.contains("until") ? whole_number(wanted.at("until")) : spool_.newest_dead_letter();
   const auto letters = spool_.dead_letters(after, kPage, handler);
   bool end = letters.size() < kPage;
   std::size_t done = 0, left = 0;
@@ -182,31 +191,29 @@ Json Control::reload() {
 
 // ---- handlers ----------------------------------------------------------------------------------
 
-LanePtr Control::lane_of(const Json& wanted) const {
+// What is named, if it is there; else perhaps another one was meant.
+std::string Control::name_of_handler(const Json& wanted) const {
   const auto handler = handler_of(wanted);
   if (!handler) throw Refusal(kBadRequest, "handler: none is named: give 'handler'");
-  LanePtr lane = dispatcher_.lane(*handler);
-  if (lane) return lane;
   std::vector<std::string> names;
   for (const LanePtr& one : dispatcher_.lanes()) names.push_back(one->name());
+  if (std::ranges::find(names, *handler) != names.end()) return *handler;
   const std::string near = nearest(*handler, names);
   throw Refusal(kNotFound,
                 fmt::format("{}: there is no handler of that name{}: see 'fastmqttctl handlers'",
-                            handler->empty() ? "''" : *handler,
+                            handler->empty() ? "''" : printable(*handler),
                             near.empty() ? "" : ": did you mean '" + near + "'?"));
 }
 
 Json Control::pause(const Json& wanted) { return set_paused(wanted, true); }
 Json Control::resume(const Json& wanted) { return set_paused(wanted, false); }
 
-// Written first: else it might be forgotten in the next run.
 Json Control::set_paused(const Json& wanted, bool paused) {
-  const LanePtr lane = lane_of(wanted);
-  spool_.set_paused(lane->key(), paused);
-  const bool was = lane->paused();
-  lane->pause(paused);
+  const std::string name = name_of_handler(wanted);
+  const bool was = dispatcher_.set_paused(name, paused).value_or(false);
+  const LanePtr lane = dispatcher_.lane(name);
   return {
-      {"handler", lane->name()}, {"paused", paused}, {"was", was}, {"waiting", lane->waiting()}};
+      {"handler", name}, {"paused", paused}, {"was", was}, {"waiting", lane ? lane->waiting() : 0}};
 }
 
 Json Control::log_level(const Json& wanted) {
@@ -217,7 +224,7 @@ Json Control::log_level(const Json& wanted) {
                                            "debug, info, warning or error",
                                            text));
   if (wanted.contains("handler"))
-    log::set_handler_level(lane_of(wanted)->name(), *level);
+    log::set_handler_level(name_of_handler(wanted), *level);
   else
     log::set_level(*level);
   return {{"level", text}};
@@ -226,14 +233,14 @@ Json Control::log_level(const Json& wanted) {
 Json Control::forget(const Json& wanted) {
   const auto handler = handler_of(wanted);
   if (!handler) throw Refusal(kBadRequest, "forget: no handler is named: give 'handler'");
-  if (dispatcher_.lane(*handler))
+  check_known(spool_, handler);
+  const auto forgotten = dispatcher_.forget(*handler, kForgetAtOnce);
+  if (!forgotten)
     throw Refusal(kConflict,
                   fmt::format("{}: this handler is configured, and its messages are to be "
                               "handled: take it out of the configuration and reload first",
                               *handler));
-  check_known(spool_, handler);
-  const std::uint64_t forgotten = spool_.forget(*handler, kForgetAtOnce);
-  return {{"forgotten", forgotten}, {"end", forgotten < kForgetAtOnce}};
+  return {{"forgotten", *forgotten}, {"end", *forgotten < kForgetAtOnce}};
 }
 
 }  // namespace fastmqttd

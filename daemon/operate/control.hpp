@@ -72,7 +72,7 @@ class Control {
   Json each_of(const Json& ids, Act act);
   Json page(const Json& wanted, Act act);
   void check_has_handler(std::int64_t letter) const;
-  LanePtr lane_of(const Json& wanted) const;
+  std::string name_of_handler(const Json& wanted) const;
   Json set_paused(const Json& wanted, bool paused);
 
   Dispatcher& dispatcher_;

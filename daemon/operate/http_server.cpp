@@ -1,5 +1,6 @@
 #include "daemon/operate/http_server.hpp"
 
+#include <arpa/inet.h>
 #include <httplib.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,8 +22,11 @@ constexpr std::size_t kMostRequest = 2 * kMostBody;  // with what goes before th
 constexpr Duration kRequestLimit = std::chrono::seconds(5);
 constexpr Duration kAnswerLimit = std::chrono::seconds(60);
 constexpr int kPauseMs = 100;
+constexpr int kMisdirected = 421;  // RFC 9110
 
-constexpr const char* kOdd = "the request is not one of fastmqttctl's: use that";
+constexpr const char* kOdd =
+    "the request is none that is answered here: GET, or POST with a Content-Length, of 64 KiB at "
+    "most, whole";
 
 bool is_set(const UniqueFd& event) {
   pollfd one{event.get(), POLLIN, 0};
@@ -92,6 +96,18 @@ class Connection : public httplib::Stream {
   bool answering_ = false;
 };
 
+// A name with the port cut off.
+std::string host_of(const std::string& header) {
+  if (header.starts_with('[')) return header.substr(1, header.find(']') - 1);
+  return header.substr(0, header.find(':'));
+}
+
+bool is_address(const std::string& host) {
+  in6_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 ||
+         ::inet_pton(AF_INET6, host.c_str(), &address) == 1;
+}
+
 void refuse(httplib::Response& response, int status, const std::string& error) {
   const nlohmann::ordered_json json{{"error", error}};
   response.status = status;
@@ -101,7 +117,7 @@ void refuse(httplib::Response& response, int status, const std::string& error) {
 
 // What nobody needs here, and what could make a short request long.
 bool is_odd(const httplib::Request& request) {
-  if (request.method != "GET" && request.method != "POST") return true;
+  if (request.method != "GET" && request.method != "HEAD" && request.method != "POST") return true;
   if (request.method == "POST" && !request.has_header("Content-Length")) return true;
   return request.has_header("Transfer-Encoding") || request.has_header("Content-Encoding") ||
          request.has_header("Range") || request.is_multipart_form_data();
@@ -116,9 +132,18 @@ class HttpServer::Http : public httplib::Server {
     set_exception_handler([this](const auto& request, auto& response, const auto& thrown) {
       report(request, response, thrown);
     });
-    set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
-      if (!is_odd(request)) return HandlerResponse::Unhandled;
-      refuse(response, 400, kOdd);
+    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      const std::string host = host_of(request.get_header_value("Host"));
+      if (settings_.host && host != *settings_.host && host != "localhost" && !is_address(host)) {
+        refuse(response, kMisdirected,
+               "the request is for another host: ask for it by its address");
+      } else if (is_odd(request)) {
+        refuse(response, 400, kOdd);
+      } else {
+        return HandlerResponse::Unhandled;
+      }
+      // Of what is refused no part can be had: cpp-httplib would cut the answer.
+      const_cast<httplib::Request&>(request).ranges.clear();
       return HandlerResponse::Handled;
     });
     set_error_handler([this](const httplib::Request&, httplib::Response& response) {
@@ -134,8 +159,13 @@ class HttpServer::Http : public httplib::Server {
 
  private:
   void answer(const httplib::Request& request, httplib::Response& response) {
-    const auto route = routes_.find({request.method, request.path});
-    if (route == routes_.end()) return refuse(response, 404, settings_.unknown);
+    const std::string method = request.method == "HEAD" ? "GET" : request.method;
+    const auto route = routes_.find({method, request.path});
+    if (route == routes_.end()) {
+      const bool other = routes_.contains({method == "GET" ? "POST" : "GET", request.path});
+      return other ? refuse(response, 405, request.path + ": is not for " + request.method)
+                   : refuse(response, 404, settings_.unknown);
+    }
     const HttpAnswer answer =
         route->second({request.path, request.params, request.body, request.remote_addr});
     response.status = answer.status;

@@ -58,6 +58,9 @@ class HttpServer {
   struct Settings {
     std::string name;     // of the threads and in the journal
     std::string unknown;  // what is said of a path that there is not
+    // Of TCP: a name that it may be asked for by, beside addresses and localhost.  A page from
+    // elsewhere that a browser shows could make a name of its own lead here.
+    std::optional<std::string> host = {};
     int threads = 4;
   };
 

@@ -1,6 +1,7 @@
 #include "daemon/operate/reloader.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "daemon/base/error.hpp"
@@ -28,6 +29,15 @@ void add_to(std::string& text, const std::vector<std::string>& names, const char
       fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", names.size(), what, comma_list(names));
 }
 
+// The configuration is in force all the same, but that may not be what was meant.
+std::string if_not_connected(const SessionState& session) {
+  if (session.phase == SessionState::Phase::connected)
+    return session.refused.empty() ? ""
+                                   : fmt::format("; but the broker refuses {} of the subscriptions",
+                                                 session.refused.size());
+  return "; but it is " + describe(session);
+}
+
 std::string word(LogTarget target) {
   const auto& all = Words<LogTarget>::kAll;
   return std::string(std::ranges::find(all, target, &Word<LogTarget>::value)->text);
@@ -46,13 +56,18 @@ Reloader::Reloader(const Running& running, std::string file, Config config)
       client_id_(client_id(config_, file_)) {}
 
 Reloader::~Reloader() {
+  stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Reloader::stop() {
   state_.lock()->stopping = true;
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
 }
 
 Reloader::Outcome Reloader::reload() {
   auto state = state_.lock();
+  if (!state->hanging.empty()) return {Kind::refused, "", {state->hanging}};
   if (state->waiting >= kMostWaiting)
     return {Kind::refused, "", {"reload: others are waiting for one already: try again"}};
   const std::uint64_t mine = ++state->asked;
@@ -65,7 +80,10 @@ Reloader::Outcome Reloader::reload() {
 }
 
 void Reloader::begin() {
-  ++state_.lock()->asked;
+  auto state = state_.lock();
+  if (!state->hanging.empty()) return log::error("cannot reload: {}", state->hanging);
+  ++state->asked;
+  state.unlock();
   look();
 }
 
@@ -73,6 +91,7 @@ void Reloader::look() {
   if (preparing_) {
     auto state = state_.lock();
     auto prepared = std::exchange(state->prepared, std::nullopt);
+    if (prepared) state->hanging.clear();
     state.unlock();
     if (!prepared) return;
     thread_.join();
@@ -85,7 +104,13 @@ void Reloader::look() {
     else
       refuse(prepared->problems);
   }
+  // Lanes that have ended go, whoever waits for it.
+  const bool changing = running_.dispatcher.is_changing();
   if (changing_over_) finish_if_changed_over();
+  if (unfinished_ && !changing && !running_.session.state().changing) {
+    unfinished_ = false;
+    log::info("the reload is complete now");
+  }
   if (!changing_over_ && is_asked_for()) start_preparing();
 }
 
@@ -102,14 +127,7 @@ void Reloader::start_preparing() {
   running_.supervisor.reloading();
   log::info("reloading {}", file_);
   running_.loop.once_after(kPrepare, [this, round] {
-    if (round != round_ || !preparing_) return;
-    const char* const handler = HandlerCall::starting();
-    refuse({{{file_, 0, 0},
-             handler ? "handlers." + std::string(handler) : "",
-             "has not started within " + format_duration(kPrepare),
-             "a handler that starts: one that goes on hanging leaves no way but a restart",
-             false}});
-    covers_ = 0;
+    if (round == round_ && preparing_) give_up_preparing();
   });
   thread_ = std::thread([this] {
     Prepared prepared = prepare();
@@ -118,28 +136,58 @@ void Reloader::start_preparing() {
   });
 }
 
+// Of a handler whose create() does not return: it goes on hanging, and nothing can be prepared
+// beside it.
+void Reloader::give_up_preparing() {
+  const char* const handler = HandlerCall::starting();
+  const Problem problem{{file_, 0, 0},
+                        handler ? "handlers." + std::string(handler) : "",
+                        "has not started within " + format_duration(kPrepare),
+                        "a handler that starts; if it never does, a restart is the only way on",
+                        false};
+  refuse({problem});
+  covers_ = 0;
+  state_.lock()->hanging = to_string(problem);
+}
+
 // By the thread.
 Reloader::Prepared Reloader::prepare() const {
   Prepared prepared;
-  try {
-    prepared.config = read_whole_config(file_, /*look_at_plugins=*/true);
-    check_what_stays(prepared.config, prepared.problems);
-    prepared.client_id = client_id(prepared.config, file_);
+  // All that can be found is reported at once.
+  const auto attempt = [&](auto act) {
+    try {
+      act();
+    } catch (const StartError& error) {
+      prepared.problems.insert(prepared.problems.end(), error.problems().begin(),
+                               error.problems().end());
+    } catch (const Problem& problem) {
+      prepared.problems.push_back(problem);
+    } catch (const std::exception& error) {
+      prepared.problems.push_back({{file_, 0, 0}, "", error.what(), "", false});
+    }
+  };
+  attempt([&] { prepared.config = read_whole_config(file_, /*look_at_plugins=*/true); });
+  std::error_code none;
+  if (std::filesystem::is_regular_file(file_, none) && std::filesystem::file_size(file_, none) == 0)
+    prepared.problems.push_back({{file_, 0, 0},
+                                 "",
+                                 "is empty, as an interrupted save leaves it",
+                                 "a configuration; to take every handler out, 'handlers: {}'",
+                                 false});
+  if (!prepared.problems.empty()) return prepared;
+  check_what_stays(prepared.config, prepared.problems);
+  attempt([&] { prepared.client_id = client_id(prepared.config, file_); });
+  attempt([&] {
+    if (!(prepared.config.http == config_.http)) prepared.web = Web::listen(prepared.config.http);
+  });
+  attempt([&] {
     std::vector<HandlerLibrary> libraries;
     set_up_handlers(prepared.config, libraries, [&](const std::vector<HandlerToRun>& handlers) {
       prepared.lineup =
           running_.dispatcher.prepare(handlers, prepared.config.mqtt.optimistic_acknowledgement);
     });
     prepared.idle = idle_plugins(prepared.config, libraries);
-    if (!(prepared.config.http == config_.http)) prepared.web = Web::listen(prepared.config.http);
-  } catch (const Problem& problem) {
-    prepared.problems.push_back(problem);
-  } catch (const StartError& error) {
-    prepared.problems.insert(prepared.problems.end(), error.problems().begin(),
-                             error.problems().end());
-  } catch (const std::exception& error) {
-    prepared.problems.push_back({{file_, 0, 0}, "", error.what(), "", false});
-  }
+  });
   return prepared;
 }
 
@@ -160,9 +208,14 @@ void Reloader::check_what_stays(const Config& config, std::vector<Problem>& prob
 }
 
 void Reloader::put_in_force(Prepared prepared) {
+  try {
+    running_.spool.change(prepared.config.spool);  // the one that may fail comes first
+  } catch (const std::exception& error) {
+    return refuse({{{file_, 0, 0}, "spool", error.what(), "", false}});
+  }
   set_log_levels(prepared.config);
-  if (!(prepared.config.http == config_.http)) running_.web.serve(std::move(prepared.web));
-  running_.spool.change(prepared.config.spool);
+  const bool other_web = !(prepared.config.http == config_.http);
+  if (other_web) running_.web.serve(std::move(prepared.web), prepared.config.http);
   running_.supervisor.set_shutdown_timeout(prepared.config.shutdown_timeout);
 
   const std::size_t handlers = prepared.lineup.lanes.size();
@@ -180,15 +233,21 @@ void Reloader::put_in_force(Prepared prepared) {
   add_to(text, changed.added, "new");
   add_to(text, changed.replaced, "changed");
   add_to(text, changed.removed, "gone");
-  summary_ =
-      fmt::format("{} handlers{}{}", handlers, text.empty() ? ", all as before" : ": ", text);
-  if (other_session) summary_ += "; the session is made with other settings";
+  summary_ = fmt::format("{} handler{}{}{}", handlers, handlers == 1 ? "" : "s",
+                         text.empty() ? ", all as before" : ": ", text);
+  if (other_session) summary_ += "; the session is made anew, since something in mqtt has changed";
+  if (other_web)
+    summary_ += config_.http.listen
+                    ? fmt::format("; http listens on {}:{}", config_.http.listen->host,
+                                  config_.http.listen->port)
+                    : "; http listens no more";
   if (!prepared.idle.empty()) log::info("{}", prepared.idle);
   changing_over_ = true;
   began_ = Clock::now();
   running_.loop.once_after(kChangeOver, [this, round = round_] {
-    if (round == round_ && changing_over_)
-      finish({Kind::unfinished, summary_ + "; but " + what_is_left(), {}});
+    if (round != round_ || !changing_over_) return;
+    unfinished_ = true;
+    finish({Kind::unfinished, summary_ + "; but " + what_is_left(), {}});
   });
 }
 
@@ -203,19 +262,22 @@ void Reloader::refuse(const std::vector<Problem>& problems) {
 
 void Reloader::finish_if_changed_over() {
   if (running_.dispatcher.is_changing() || running_.session.state().changing) return;
-  finish({Kind::applied, summary_, {}});
+  finish({Kind::applied, summary_ + if_not_connected(running_.session.state()), {}});
 }
 
 // Of what has been put in force.
 std::string Reloader::what_is_left() const {
   std::vector<std::string> names;
-  for (const Handover* handover : running_.dispatcher.handovers())
+  for (const auto& handover : running_.dispatcher.handovers())
     names.push_back(handover->lane()->name());
   if (!names.empty())
     return "handlers are still busy with a message as they were before, and change when that is "
            "done: " +
            comma_list(names);
-  return "the broker has not answered yet to what is subscribed";
+  const SessionState session = running_.session.state();
+  return session.phase == SessionState::Phase::connected
+             ? "the broker has not answered yet to what is subscribed"
+             : describe(session);
 }
 
 void Reloader::finish(Outcome outcome) {

@@ -60,6 +60,8 @@ class Reloader {
   Outcome reload();
   // The same without waiting: the outcome is in the journal.
   void begin();
+  // Nobody is to wait for an outcome any more.
+  void stop();
   // Sees to what has changed.  The loop's wake-up is to call it.
   void look();
   // Whether it does nothing that could not be given up.
@@ -85,12 +87,14 @@ class Reloader {
     Outcome outcome;
     std::size_t waiting = 0;  // threads, for one
     std::optional<Prepared> prepared;
+    std::string hanging;  // what the preparation was given up for that is still at it
     bool stopping = false;
   };
 
   bool is_asked_for();
   void start_preparing();
   Prepared prepare() const;
+  void give_up_preparing();
   void check_what_stays(const Config& config, std::vector<Problem>& problems) const;
   void put_in_force(Prepared prepared);
   void refuse(const std::vector<Problem>& problems);
@@ -104,6 +108,7 @@ class Reloader {
   std::string client_id_;
   bool preparing_ = false;      // the thread is at it
   bool changing_over_ = false;  // what is in force has still to be followed
+  bool unfinished_ = false;     // likewise, and that was said
   TimePoint began_{};           // either
   std::uint64_t round_ = 0;     // timers of an earlier one are of no interest
   std::uint64_t covers_ = 0;    // the reloads that this one answers

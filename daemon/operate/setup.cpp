@@ -70,12 +70,18 @@ void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& librarie
   if (!problems.empty()) throw StartError(problems);
 }
 
-void log_problem(const Problem& problem) {
+void log_problem(const Problem& problem, ExitStatus status) {
   const std::filesystem::path file = problem.place.file;
   const std::string plugin = file.stem().string();
   std::vector<log::Field> fields;
-  if (file.extension() == ".so")
+  if (status == ExitStatus::spool)
+    fields = {{"MESSAGE_ID", event::kSpoolUnusable}};
+  else if (file.extension() == ".so")
     fields = {{"MESSAGE_ID", event::kPluginRefused}, {"MQTT_PLUGIN", plugin}};
+  else if (problem.unsafe)
+    fields = {{"MESSAGE_ID", event::kPluginRefused}};
+  else
+    fields = {{"MESSAGE_ID", event::kConfigError}};
   log::write(log::Level::error, to_string(problem), fields);
 }
 

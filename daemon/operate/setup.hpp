@@ -27,8 +27,8 @@ std::string client_id(const Config& config, const std::string& file);
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
                      const std::function<void(const std::vector<HandlerToRun>&)>& make);
 
-// In the journal; of a plugin as the event that it is.
-void log_problem(const Problem& problem);
+// In the journal, as the event that it is: of a plugin, of the spool, else of the configuration.
+void log_problem(const Problem& problem, ExitStatus status = ExitStatus::config);
 
 // Plugins that nobody uses, in words: whoever dropped one in should know.  Empty when there is
 // none.

@@ -192,9 +192,7 @@ std::map<std::string, Supervisor::Stuck> Supervisor::stuck() {
   std::map<std::string, Stuck> all;
   const TimePoint now = Clock::now();
   if (const auto session = session_.stuck(now)) all["session"] = {.text = *session};
-  Lanes lanes = dispatcher_.lanes();
-  for (const Handover* handover : dispatcher_.handovers()) lanes.push_back(handover->lane());
-  for (const LanePtr& lane : lanes) {
+  for (const LanePtr& lane : dispatcher_.all_lanes()) {
     const auto held_up = lane->stuck(now);
     if (!held_up) continue;
     const auto& abort_after = lane->config().abort_after;
@@ -206,7 +204,7 @@ std::map<std::string, Supervisor::Stuck> Supervisor::stuck() {
         .is_handler = true,
         .abort = abort_after && held_up->since >= *abort_after};
   }
-  for (const Handover* handover : dispatcher_.handovers())
+  for (const auto& handover : dispatcher_.handovers())
     if (handover->lane()->finished() && now - handover->began() > kDestroyLimit)
       all.try_emplace(handover->lane()->name(),
                       Stuck{.text = "its destroy() has not returned", .is_handler = true});
@@ -248,7 +246,7 @@ void Supervisor::report_losses() {
                {{"MQTT_HANDLER", lane.name()}});
     report_timer_ = true;
   };
-  for (const auto& lane : dispatcher_.lanes()) {
+  for (const auto& lane : dispatcher_.all_lanes()) {
     report(*lane, lane->take_unreported_drops(), "dropped: its queue is full");
     report(*lane, lane->take_unreported_expired(),
            "expired while they waited, and were not delivered");

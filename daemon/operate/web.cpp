@@ -41,9 +41,13 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
 // Of one of the addresses that the name has; why not, when it cannot be.
 UniqueFd bound_to(const addrinfo& address, std::string& why) {
   UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) {
+    why = std::strerror(errno);
+    return {};
+  }
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (fd && ::bind(fd.get(), address.ai_addr, address.ai_addrlen) == 0 &&
+  if (::bind(fd.get(), address.ai_addr, address.ai_addrlen) == 0 &&
       ::listen(fd.get(), SOMAXCONN) == 0)
     return fd;
   why = std::strerror(errno);
@@ -71,14 +75,16 @@ UniqueFd Web::listen(const HttpConfig& config) {
                 "an address of this machine and a port that nobody else listens on", false};
 }
 
-void Web::serve(UniqueFd socket) {
+void Web::serve(UniqueFd socket, const HttpConfig& config) {
   server_.reset();
+  host_ = config.listen ? config.listen->host : "";
   socket_ = std::move(socket);
   if (!socket_) return;
   server_ = std::make_unique<HttpServer>(
       socket_.get(), routes(),
       HttpServer::Settings{.name = "http",
-                           .unknown = "there is no such page: see /, /metrics, /healthz, /readyz"});
+                           .unknown = "there is no such page: see /, /metrics, /healthz, /readyz",
+                           .host = host_});
 }
 
 HttpServer::Routes Web::routes() const {
@@ -129,7 +135,7 @@ HttpAnswer Web::health() const {
   const TimePoint now = Clock::now();
   std::string stuck;
   if (const auto what = session_.stuck(now)) stuck += *what + "\n";
-  for (const LanePtr& lane : dispatcher_.lanes())
+  for (const LanePtr& lane : dispatcher_.all_lanes())
     if (lane->stuck(now)) stuck += "the handler " + lane->name() + " is stuck\n";
   if (stuck.empty()) return {"ok\n", kPlain};
   return {stuck, kPlain, kUnavailable};

@@ -29,8 +29,8 @@ class Web {
   // [any thread] Listens there from now on, in vain until it is served.  Throws the Problem of
   // http.listen; without one there is no socket.
   static UniqueFd listen(const HttpConfig& config);
-  // Instead of what was served before; nothing without a socket.
-  void serve(UniqueFd socket);
+  // Instead of what was served before, on a socket of listen(); nothing without one.
+  void serve(UniqueFd socket, const HttpConfig& config);
 
  private:
   HttpServer::Routes routes() const;
@@ -44,6 +44,7 @@ class Web {
   Spool& spool_;
   const Metrics& metrics_;
   UniqueFd socket_;
+  std::string host_;
   std::unique_ptr<HttpServer> server_;
 };
 

@@ -97,6 +97,7 @@ void HandlerInstance::on_messages(const fastmqtt_message* const* messages, std::
 void HandlerInstance::on_wake() noexcept {
   if (!library_.handler->on_wake) return;
   const HandlerCall call(config_.name.c_str());
+  follow_log_level();
   guard(nullptr, [this] { library_.handler->on_wake(object_); });
 }
 
@@ -105,11 +106,11 @@ HandlerInstance& HandlerInstance::self(const fastmqtt_host* host) {
   return *reinterpret_cast<const Host*>(host)->instance;
 }
 
-// In a turn of the instance, which reads it there.
+// Its threads may be reading it.
 void HandlerInstance::follow_log_level() {
   const std::uint64_t now = log::levels_changed();
   if (std::exchange(levels_seen_, now) != now || host_.table.log_level == 0)
-    host_.table.log_level = lowest_level_of(config_.name);
+    __atomic_store_n(&host_.table.log_level, lowest_level_of(config_.name), __ATOMIC_RELAXED);
 }
 
 void HandlerInstance::fill_host_table() {

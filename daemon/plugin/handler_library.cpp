@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <optional>
 
+#include "daemon/base/fnv.hpp"
 #include "daemon/base/guarded.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/plugin/dl_error.hpp"
@@ -135,6 +137,16 @@ struct FileState {
   bool operator==(const FileState&) const = default;
 };
 
+// Of its content, where the times say that it may be another.
+std::uint64_t hash_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::uint64_t hash = fnv("");
+  char block[64 << 10];
+  while (in.read(block, sizeof block) || in.gcount() > 0)
+    hash = fnv({block, static_cast<std::size_t>(in.gcount())}, hash);
+  return hash;
+}
+
 FileState state_of(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return {};
@@ -145,6 +157,7 @@ FileState state_of(const std::string& path) {
 // What this process has loaded, by path, the latest last.
 struct Loaded {
   FileState state;
+  std::uint64_t hash = 0;
   void* handle = nullptr;
 };
 Guarded<std::map<std::string, std::vector<Loaded>>> all_loaded;
@@ -187,6 +200,7 @@ class Loader {
     std::vector<Loaded> loaded = (*all_loaded.lock())[path];
     for (const Loaded& one : loaded) {
       if (one.state == state) return one.handle;
+      if (one.state.is_same_file(state) && one.hash == hash_of(path)) return one.handle;
       if (one.state.is_same_file(state))
         throw problem(path, "was written over while it is in use",
                       "a new file in its place, as install(1) and mv(1) make it, and a restart");
@@ -199,7 +213,7 @@ class Loader {
     void* const handle =
         ::dlopen(name_for(path, loaded.size()).c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle) throw problem(path, "cannot be loaded: " + dl_error(path), "");
-    (*all_loaded.lock())[path].push_back({state, handle});
+    (*all_loaded.lock())[path].push_back({state, hash_of(path), handle});
     return handle;
   }
 

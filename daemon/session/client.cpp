@@ -374,18 +374,20 @@ std::optional<std::vector<int>> Client::unsubscribe(const std::vector<std::strin
 }
 
 void Client::Answers::on_success(const mqtt::token& token) {
-  const auto& asked = static_cast<const SubscribeRequest*>(token.get_user_context())->subscriptions;
+  const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
+  const auto& asked = request.subscriptions;
   const std::vector<int> codes = granted(token, asked.size());
   for (std::size_t i = 0; i < asked.size(); ++i)
-    callbacks_.subscribed(asked[i].topic.text(), codes[i] < reason::kUnspecified ? codes[i] : -1);
+    callbacks_.subscribed(asked[i].topic.text(), codes[i] < reason::kUnspecified ? codes[i] : -1,
+                          request.identifier);
 }
 
 void Client::Answers::on_failure(const mqtt::token& token) {
   // Otherwise the connection failed, and the broker has not said anything.
   if (refusal_code(token.get_reason_code(), token.get_return_code()) == 0) return;
-  for (const SubscriptionConfig& s :
-       static_cast<const SubscribeRequest*>(token.get_user_context())->subscriptions)
-    callbacks_.subscribed(s.topic.text(), -1);
+  const auto& request = *static_cast<const SubscribeRequest*>(token.get_user_context());
+  for (const SubscriptionConfig& s : request.subscriptions)
+    callbacks_.subscribed(s.topic.text(), -1, request.identifier);
 }
 
 void Client::Ends::on_success(const mqtt::token& token) {

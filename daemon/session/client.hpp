@@ -55,7 +55,7 @@ class Client {
     std::function<bool(const Message::Parts&, const PacketRecord*, bool& stored)> message;
     // The broker answered the subscription to that filter: the QoS it grants, -1 when it refuses
     // it.  And it has ended it, when it is unsubscribed.
-    std::function<void(const std::string& filter, int qos)> subscribed;
+    std::function<void(const std::string& filter, int qos, std::uint32_t identifier)> subscribed;
     std::function<void(const std::string& filter)> unsubscribed;
     // What became of a message that was published: 0 it is there, else the reason code with which
     // the broker refused it, or nothing when the connection ended first.

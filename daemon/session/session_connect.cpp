@@ -252,8 +252,8 @@ void Session::Owner::make_client() {
             callback_began_ = TimePoint();
             return accepted;
           },
-          [this](const std::string& filter, int qos) {
-            dispatcher_.routing().set_granted(filter, qos);
+          [this](const std::string& filter, int qos, std::uint32_t identifier) {
+            dispatcher_.routing().set_granted(filter, qos, identifier);
           },
           [this](const std::string& filter) {
             dispatcher_.routing().set_granted(filter, Routing::kNone);

@@ -82,10 +82,16 @@ void Session::Owner::stop() {
 
 void Session::Owner::change(std::optional<SessionSettings> settings) {
   auto state = state_.lock();
-  state->shown.changing = true;
+  ++state->changes;
+  // While the spool has no room the next connection begins with what there is then; a pause between
+  // two attempts ends.
+  const Phase phase = state->shown.phase;
+  state->shown.changing = phase != Phase::stopped && (settings || phase != Phase::refusing);
+  state->hurry = phase == Phase::waiting;
   if (settings) state->settings = std::move(settings);
   state.unlock();
   changed_.notify_one();
+  attention_();
 }
 
 std::optional<std::string> Session::Owner::stuck(TimePoint now) {
@@ -218,16 +224,18 @@ Session::Owner::Loss Session::Owner::serve() {
 
 // False when that could not be done on this connection.
 bool Session::Owner::follow_routing() {
-  state_.lock()->shown.changing = false;  // one that comes now comes after
+  const std::uint64_t changes = state_.lock()->changes;
   const bool done = !subscriber_->is_behind() ||
                     subscriber_->subscribe(
                         *client_, [this] { return keep_going_connected(); }, /*everything=*/false);
   show_refused();
-  if (!done) {
-    subscribed_at_.clear();
-    state_.lock()->shown.changing = true;
-    if (!state_.lock()->lost) client_->disconnect();
-  }
+  auto state = state_.lock();
+  // One that has come meanwhile is still to be followed.
+  if (done && state->changes == changes) state->shown.changing = false;
+  if (!done) subscribed_at_.clear();
+  const bool silent = !done && !state->lost && !state->stopping && !state->settings;
+  state.unlock();
+  if (silent) client_->disconnect();
   attention_();
   return done;
 }
@@ -301,11 +309,13 @@ void Session::Owner::pause(const std::string& why) {
   last_failure_ = why;
   const double random = std::uniform_real_distribution<>(0, 1)(random_);
   const Duration length = for_good_ ? backoff_->longest(random) : backoff_->next(random);
+  state_.lock()->hurry = false;
   set_phase(Phase::waiting, why);
   log::info("next attempt in {}", format_roughly(length));
   const TimePoint end = Clock::now() + length;
   while (keep_going() && Clock::now() < end) {
     auto state = state_.lock();
+    if (state->hurry) break;
     if (!state->stopping)
       state.wait_until(changed_, std::min<TimePoint>(end, Clock::now() + kOwnerLimit / 3));
   }

@@ -40,6 +40,8 @@ class Session::Owner {
     SessionState shown;
     bool stopping = false;
     std::optional<SessionSettings> settings;  // to go on with
+    std::uint64_t changes = 0;                // that were asked for
+    bool hurry = false;                       // the next attempt is to come now
     std::optional<Loss> lost;                 // why the connection ended, when it has
     bool more_to_send = false;
     TimePoint last_step = Clock::now();

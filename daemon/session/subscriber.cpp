@@ -36,14 +36,15 @@ void Subscriber::expect() const {
     const auto place = plan->place(filter);
     // One that goes by another identifier brings copies of which nothing is known.
     if (qos != KeptSession::kUnknown && place && plan->place(identifier) == place)
-      standings[filter] = {qos, since};
+      standings[filter] = {qos, since, identifier};
   }
   routing_.expect(standings);
 }
 
 bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiting,
                            bool everything) {
-  plan_ = routing_.plan();
+  auto [plan, wanted_anew] = routing_.wanted();
+  plan_ = std::move(plan);
   if (everything) {
     requested_.clear();
     routing_.all_are_new();
@@ -52,7 +53,6 @@ bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiti
   refused_.assign(plan_->subscriptions().size(), false);
   active_.clear();
   const KeptSession::Filters before = kept_.filters();
-  std::set<std::uint32_t> wanted_anew = routing_.wanted_by_new_lanes();
   // What a refused subscription was to carry is subscribed for itself.
   std::vector<bool> done(refused_.size());
   for (;;) {
@@ -76,8 +76,13 @@ bool Subscriber::subscribe(Client& client, const Client::KeepWaiting& keep_waiti
   // What was refused this time the broker may still have from before, and it is wanted.
   for (std::uint32_t place = 0; place < refused_.size(); ++place)
     if (refused_[place] && left.erase(filter_at(place)) > 0) active_[filter_at(place)] = {};
+  // Should the connection end before the answers, nobody knows whether they bring anything.
+  KeptSession::Filters unsure = active_;
+  for (const auto& [filter, subscription] : left) unsure[filter] = {};
+  kept_.remember(unsure);
   if (!unsubscribe(left, client, keep_waiting)) return false;
   kept_.remember(active_);
+  routing_.is_subscribed(plan_);
   return true;
 }
 
@@ -179,7 +184,8 @@ void Subscriber::judge(std::uint32_t place, int code, const SubscriptionConfig& 
   if (code >= reason::kUnspecified)
     return refuse(place, code, reason_text(code) + ": check its access rules");
   requested_.emplace(filter, request);
-  routing_.set_granted(filter, code);  // perhaps Client's callback is still to come
+  // Perhaps Client's callback is still to come.
+  routing_.set_granted(filter, code, plan_->identifier(place));
   active_[filter] = {code, plan_->identifier(place), routing_.standing(filter).since};
   if (code < s.qos)
     log::write(log::Level::warning,

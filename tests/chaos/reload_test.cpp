@@ -12,9 +12,14 @@ class Reloads : public VersionedChaos {
   std::string entries(int round) {
     // Each change of them is from filters that bring all to others that do.
     static const std::vector<std::string> filters{
-        "{topic: r/#, qos: 2}", "{topic: r/+, qos: 2}",
+        "{topic: r/#, qos: 2}",
+        "{topic: r/+, qos: 2}",
         "{topic: r/1, qos: 2}, {topic: r/2, qos: 2}, {topic: r/3, qos: 2}",
-        "{topic: r/#, qos: 2}, {topic: r/2, qos: 2}", "{topic: r/+, qos: 2}, {topic: +/3, qos: 2}"};
+        "{topic: r/#, qos: 2}, {topic: r/2, qos: 2}",
+        "{topic: r/+, qos: 1}",
+        "{topic: r/+, qos: 2}, {topic: +/3, qos: 2}",
+        "{topic: r/#, qos: 2, retain_as_published: true}",
+        "{topic: r/#, qos: 1}, {topic: r/1, qos: 2}"};
     const std::string mark = "hang_ms: " + std::to_string(round);
     const auto of = [&](int i) { return filters[static_cast<std::size_t>(i) % filters.size()]; };
     std::string all = ledger("same", filters.front(), kTopics) +

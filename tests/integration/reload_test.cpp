@@ -38,12 +38,12 @@ TEST_P(Reload, GivesAHandlerItsNewOptions) {
   start(recorder("one", "a/#", "answer: reject"), {"a/#"});
   publish(broker_, "a/1", "before");
   await_payload("one", "before");
-  EXPECT_EQ(reloaded(recorder("one", "a/#")), "1 handlers: 1 changed (one)\n");
+  EXPECT_EQ(reloaded(recorder("one", "a/#")), "1 handler: 1 changed (one)\n");
   publish(broker_, "a/1", "after");
   await_payload("one", "after");
   EXPECT_EQ(connections(), 1);
   EXPECT_THAT(daemon_.ctl({"status"}).output, HasSubstr("1"));
-  await_log("info .* reloaded: 1 handlers: 1 changed .one.");
+  await_log("info .* reloaded: 1 handler: 1 changed .one.");
 }
 
 TEST_P(Reload, LeavesAHandlerAloneThatHasNotChanged) {
@@ -200,8 +200,8 @@ TEST_P(Reload, TakesUpAPluginThatWasReplaced) {
   std::filesystem::copy_file(plugin, daemon_.file("recorder.new"));
   set_mode(daemon_.file("recorder.new"), 0755);
   std::filesystem::rename(daemon_.file("recorder.new"), plugin);
-  EXPECT_EQ(reloaded(recorder("one", "a/#")), "1 handlers: 1 changed (one)\n");
-  EXPECT_EQ(reloaded(recorder("one", "a/#")), "1 handlers, all as before\n");
+  EXPECT_EQ(reloaded(recorder("one", "a/#")), "1 handler: 1 changed (one)\n");
+  EXPECT_EQ(reloaded(recorder("one", "a/#")), "1 handler, all as before\n");
   publish(broker_, "a/1", "x");
   await_payload("one", "x");
 }
@@ -215,8 +215,9 @@ TEST_P(Reload, ConnectsOnceAnewForAnotherWill) {
   hold("one");
   publish(broker_, "a/1", "1");
   await_held("one");
-  EXPECT_EQ(reloaded(one, "  will_message_topic: left\n  keepalive: 30\n"),
-            "1 handlers, all as before; the session is made with other settings\n");
+  EXPECT_EQ(
+      reloaded(one, "  will_message_topic: left\n  keepalive: 30\n"),
+      "1 handler, all as before; the session is made anew, since something in mqtt has changed\n");
   publish(broker_, "a/1", "2");
   release("one");
   EXPECT_THAT(payloads(await_records("one", 2)), ElementsAre("1", "2"));
@@ -258,6 +259,114 @@ TEST_P(Reload, EndsAPauseBetweenTwoAttempts) {
   daemon_.start_ready();
   await_log("info .* next attempt in ");
   reloaded(one, slow);
+  await_subscriptions({"a/#"});
+}
+
+// ---- what is under way -------------------------------------------------------------------------
+
+TEST_P(Reload, RefusesAThirdInstanceBesideOneThatHangs) {
+  const std::string other = recorder("other", "b/#");
+  start(recorder("held", "a/#") + other, {"a/#", "b/#"});
+  hold("held");
+  publish_all(broker_, "a/1", {"1", "2"});
+  await_held("held");
+  configure(other);
+  daemon_.process().signal(SIGHUP);
+  await_log("info .* unsubscribing a/#");
+  // Until its time is up the reload goes on; then others may come.
+  ASSERT_TRUE(eventually(60s, [&] { return daemon_.logged("warning reloaded: .*held"); }));
+  configure(recorder("held", "a/#") + other);
+  const Finished refused = reload();
+  EXPECT_EQ(refused.exit, (Exit{.status = 78}));
+  EXPECT_THAT(refused.errors, HasSubstr("handlers.held: cannot change again: it is still busy"));
+  release("held");
+  await_log("info .* the reload is complete now");
+  EXPECT_EQ(reload().exit, Exit{});
+  EXPECT_THAT(payloads(await_records("held", 2)), ElementsAre("1", "2"));
+}
+
+TEST_P(Reload, IsNoReasonNotToStop) {
+  start(recorder("held", "a/#"), {"a/#"});
+  hold("held");
+  publish(broker_, "a/1", "1");
+  await_held("held");
+  configure(recorder("held", "a/#", "only: x"));
+  Process ctl({.argv = {FASTMQTTCTL_PROGRAM, "--socket",
+                        (daemon_.file("runtime") / "control.sock").string(), "reload"}});
+  await_log("info .* reloading ");
+  await_log("info    fastmqttctl, by user [0-9]+: reload");
+  release("held");
+  daemon_.process().signal(SIGTERM);
+  EXPECT_TRUE(daemon_.process().wait(10s)) << "it does not stop";
+}
+
+TEST_P(Reload, KeepsWhatARetiringHandlerHasInMemory) {
+  broker_.start();
+  const std::string filter = "{topic: a/#, qos: 0}";
+  configure(recorder("held", filter));
+  daemon_.start_ready();
+  await_subscriptions({"a/#"});
+  hold("held");
+  publish_all(broker_, "a/1", numbers(20), {.qos = 0});
+  await_held("held");
+  configure(recorder("held", filter, "only: x"));
+  daemon_.process().signal(SIGHUP);
+  await_log("info .* reloading ");
+  EXPECT_TRUE(eventually([&] {
+    return daemon_.ctl({"status"}).output.find("20 messages waiting") != std::string::npos;
+  }));
+  daemon_.process().signal(SIGTERM);
+  await_log("info .* stopping: 20 messages to be handled");
+  release("held");
+  ASSERT_TRUE(daemon_.process().wait(10s));
+  daemon_.start_ready();
+  EXPECT_THAT(losses(numbers(20), payloads(await_records("held", 20))), "");
+}
+
+TEST_P(Reload, KeepsAPauseThatComesMeanwhile) {
+  start(recorder("one", "a/#"), {"a/#"});
+  ASSERT_EQ(daemon_.ctl({"pause", "one"}).exit, Exit{});
+  reloaded(recorder("one", "a/#", "only: x"));
+  publish(broker_, "a/1", "1");
+  EXPECT_TRUE(eventually([&] {
+    return daemon_.ctl({"status"}).output.find("1 message waiting") != std::string::npos;
+  }));
+  EXPECT_THAT(records("one"), IsEmpty());
+}
+
+TEST_P(Reload, TwoInARowGiveANewHandlerItsRetainedMessages) {
+  const std::string one = recorder("one", "a/#"), two = recorder("two", "b/#");
+  start(one, {"a/#"});
+  publish(broker_, "b/1", "kept", {.retain = true});
+  broker_.stop();
+  await_log("info .* next attempt in ");
+  reloaded(one + two);
+  reloaded(recorder("one", "a/#", "only: x") + two);
+  broker_.start();
+  EXPECT_THAT(payloads(await_records("two", 1)), ElementsAre("kept"));
+}
+
+TEST_P(Reload, OfAPluginThatWasOnlyTouchedChangesNothing) {
+  start(recorder("one", "a/#"), {"a/#"});
+  std::filesystem::last_write_time(daemon_.plugin_directory() / "recorder.so",
+                                   std::filesystem::file_time_type::clock::now());
+  EXPECT_EQ(reloaded(recorder("one", "a/#")), "1 handler, all as before\n");
+}
+
+// Whoever has mended something at the broker need not wait for the pause to end.
+TEST_P(Reload, TriesAtOnceWhatWasRefused) {
+  broker_.start();
+  const std::string one = recorder("one", "a/#");
+  broker_.stop();
+  const std::string slow = "  reconnect_delay: 1h\n  reconnect_delay_max: 1h\n";
+  configure(one, slow);
+  daemon_.start_ready();
+  await_log("info .* next attempt in ");
+  const Finished still = reload();
+  EXPECT_EQ(still.exit, Exit{});
+  EXPECT_THAT(still.output, HasSubstr("all as before; but it is not connected to "));
+  broker_.start();
+  EXPECT_EQ(reload().output, "1 handler, all as before\n");
   await_subscriptions({"a/#"});
 }
 

@@ -133,13 +133,22 @@ TEST_F(Web, IsUnwellWhileAHandlerHangs) {
 
 TEST_F(Web, IsToBeReadOnly) {
   start(recorder("one", "a/#"));
-  for (const char* path : {"/v1/reload", "/v1/pause", "/v1/forget", "/"})
-    EXPECT_THAT(
-        curl(path, {"-X", "POST", "-d", "{\"handler\": \"one\"}", "-w", "%{http_code}"}).output,
-        HasSubstr("404"))
-        << path;
+  const std::vector<std::string> pause{"-d", "{\"handler\": \"one\"}", "-w", "%{http_code}"};
+  for (const char* path : {"/v1/reload", "/v1/pause", "/v1/forget"})
+    EXPECT_THAT(curl(path, pause).output, HasSubstr("404")) << path;
+  EXPECT_THAT(curl("/", pause).output, HasSubstr("405"));
   for (const char* path : {"/v1/status", "/v1/dead-letters", "/nix"})
     EXPECT_THAT(page(path), HasSubstr("there is no such page")) << path;
+}
+
+// A page from elsewhere could have a name of its own lead here.
+TEST_F(Web, AnswersToItsAddressOnly) {
+  start(recorder("one", "a/#"));
+  EXPECT_THAT(curl("/v1/overview", {"-H", "Host: evil.example"}).output,
+              HasSubstr("the request is for another host"));
+  for (const char* host : {"localhost", "127.0.0.1:80", "[::1]:80"})
+    EXPECT_EQ(curl("/healthz", {"-H", std::string("Host: ") + host}).output, "ok\n") << host;
+  EXPECT_THAT(curl("/healthz", {"-I"}).output, HasSubstr("200 OK"));
 }
 
 TEST_F(Web, MovesWithAReload) {

@@ -91,6 +91,9 @@ TEST_F(RoutingTest, OfAGrantedQosThatIsLessTheOthersCount) {
   forget_all();
   routing_->set_granted("a/+", 1);
   routing_->set_granted("+/b", 2);
+  EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0, 1})) << "it may have been there before the other";
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{}));
+  routing_->expect({{"a/+", {1, 1}}, {"+/b", {2, 2}}});
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{1}));
   EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0})) << "it asked for QoS 2, and gets it";
   routing_->set_granted("+/b", 0);  // of which nothing is kept for who is away
@@ -110,7 +113,7 @@ TEST_F(RoutingTest, OtherOptionsAreAnotherMatter) {
 
 TEST_F(RoutingTest, WhatLeavesCountsUntilItHasGone) {
   routing_.emplace(std::vector<Filters>{{filter("a/#")}});
-  routing_->change({{filter("a/+")}}, {true});
+  routing_->change({{filter("a/+")}}, {std::nullopt});
   EXPECT_EQ(taking("a/b", {"a/#"}), (Lanes{0}));
   routing_->set_granted("a/+", 1);
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{})) << "there is a copy for a/# too";
@@ -120,9 +123,62 @@ TEST_F(RoutingTest, WhatLeavesCountsUntilItHasGone) {
   EXPECT_EQ(taking("a/b", {"a/+"}), (Lanes{0}));
 }
 
+// Otherwise what was published before the other was made would be nobody's.
+TEST_F(RoutingTest, WhatLeavesCountsHoweverItWasSubscribed) {
+  SubscriptionConfig deaf = filter("t/a"), keeping = filter("t/a"), exact = filter("t/a", 2);
+  deaf.no_local = keeping.retain_as_published = true;
+  for (const SubscriptionConfig& next : {deaf, keeping, exact, filter("$share/g/t/a")}) {
+    routing_.emplace(std::vector<Filters>{{filter("t/+")}});
+    routing_->change({{next}}, {std::nullopt});
+    const std::string name = next.topic.text();
+    EXPECT_EQ(taking("t/a", {"t/+"}), (Lanes{0}));
+    routing_->set_granted(name, next.qos);
+    EXPECT_EQ(taking("t/a", {"t/+"}), (Lanes{0}));
+    EXPECT_EQ(taking("t/a", {name}), (Lanes{})) << name;
+    routing_->set_granted("t/+", Routing::kNone);
+    EXPECT_EQ(taking("t/a", {name}), (Lanes{0})) << name;
+  }
+}
+
+// Of one that need not bring everything each copy counts.
+TEST_F(RoutingTest, WhatLeavesAndIsNotSureTakesNothingFromWhatComes) {
+  routing_.emplace(std::vector<Filters>{{filter("$share/g/t/a")}});
+  routing_->change({{filter("t/a")}}, {std::nullopt});
+  routing_->set_granted("t/a", 1);
+  EXPECT_EQ(taking("t/a", {"$share/g/t/a"}), (Lanes{0}));
+  EXPECT_EQ(taking("t/a", {"t/a"}), (Lanes{0}));
+}
+
+TEST_F(RoutingTest, WhatWasThereBeforeNeedsNothingThatLeaves) {
+  routing_.emplace(std::vector<Filters>{{filter("+/b")}, {filter("#", 0)}});
+  routing_->change({{filter("+/b")}}, {0});
+  EXPECT_EQ(taking("a/b", {"#"}), (Lanes{}));
+  EXPECT_EQ(taking("a/b", {"+/b"}), (Lanes{0}));
+}
+
+TEST_F(RoutingTest, WhatHasGoneIsForgotten) {
+  routing_.emplace(std::vector<Filters>{{filter("a")}});
+  for (const char* next : {"b", "c", "d"}) {
+    routing_->change({{filter(next)}}, {std::nullopt});
+    routing_->set_granted(next, 1);
+    for (const auto& leaving : routing_->plan()->leaving())
+      routing_->set_granted(leaving.subscription.topic.text(), Routing::kNone);
+  }
+  EXPECT_EQ(routing_->plan()->leaving().size(), 1u);
+}
+
+// A second change before the first has been followed.
+TEST_F(RoutingTest, ALaneStaysNewUntilItsFiltersAreSubscribed) {
+  routing_.emplace(std::vector<Filters>{{filter("a")}});
+  routing_->is_subscribed(routing_->plan());
+  routing_->change({{filter("a")}, {filter("b")}}, {0, std::nullopt});
+  routing_->change({{filter("b")}, {filter("a")}}, {1, 0});
+  EXPECT_EQ(routing_->wanted().retained, (std::set<std::uint32_t>{place("b")}));
+}
+
 TEST_F(RoutingTest, WhatLeavesIsNoMessageThatNobodyWants) {
   routing_.emplace(std::vector<Filters>{{filter("a/#")}});
-  routing_->change({{filter("b")}}, {true});
+  routing_->change({{filter("b")}}, {std::nullopt});
   Lanes lanes;
   EXPECT_TRUE(routing_->find(Message({.topic = "a/b", .payload = {}}), lanes));
   EXPECT_FALSE(routing_->find(Message({.topic = "c", .payload = {}}), lanes));
@@ -131,21 +187,22 @@ TEST_F(RoutingTest, WhatLeavesIsNoMessageThatNobodyWants) {
 TEST_F(RoutingTest, AFilterKnowsItsEarlierIdentifier) {
   routing_.emplace(std::vector<Filters>{{filter("+/b")}, {filter("a/+", 1)}});
   const std::uint32_t earlier = routing_->plan()->identifier(place("a/+"));
-  routing_->change({{filter("+/b")}, {filter("a/+", 2)}}, {false, true});
+  routing_->change({{filter("+/b")}, {filter("a/+", 2)}}, {0, std::nullopt});
   EXPECT_NE(routing_->plan()->identifier(place("a/+")), earlier);
   EXPECT_EQ(taking_identifiers("a/b", {earlier}), taking("a/b", {"a/+"}));
 }
 
 TEST_F(RoutingTest, ALaneThatStaysGetsNoRetainedMessagesAgain) {
   routing_.emplace(std::vector<Filters>{{filter("a/#")}});
-  routing_->change({{filter("a/#")}, {filter("a/+")}}, {false, true});
+  routing_->is_subscribed(routing_->plan());
+  routing_->change({{filter("a/#")}, {filter("a/+")}}, {0, std::nullopt});
   const auto retained = [&] {
     Lanes lanes;
     routing_->find(Message({.topic = "a/b", .payload = {}, .qos = 1, .retain = true}), lanes);
     return lanes;
   };
   EXPECT_EQ(retained(), (Lanes{1}));
-  EXPECT_EQ(routing_->wanted_by_new_lanes(), (std::set<std::uint32_t>{place("a/+")}));
+  EXPECT_EQ(routing_->wanted().retained, (std::set<std::uint32_t>{place("a/+")}));
   EXPECT_EQ(taking("a/b", {}), (Lanes{0, 1}));
   routing_->all_are_new();
   EXPECT_EQ(retained(), (Lanes{0, 1}));
@@ -155,7 +212,8 @@ TEST_F(RoutingTest, WhereTheFlagSaysNothingAllGetIt) {
   SubscriptionConfig keeping = filter("a/#");
   keeping.retain_as_published = true;
   routing_.emplace(std::vector<Filters>{{keeping}});
-  routing_->change({{keeping}}, {false});
+  routing_->is_subscribed(routing_->plan());
+  routing_->change({{keeping}}, {0});
   Lanes lanes;
   routing_->find(Message({.topic = "a/b", .payload = {}, .qos = 1, .retain = true}), lanes);
   EXPECT_EQ(lanes, (Lanes{0}));
