@@ -123,17 +123,15 @@ void log_counts(const Dispatcher& dispatcher) {
   }
 }
 
-// What waits in memory only, of a handler that is paused or out of time, waits in the spool for the
-// next start; but for what is in the hands of one that hangs.
+// What waits in memory only, of a handler that is paused, changing or out of time, waits in the
+// spool for the next start; but for what is in the hands of one that hangs.
 void keep_what_is_in_memory(const Dispatcher& dispatcher) {
   for (const auto& lane : dispatcher.all_lanes()) {
-    const std::size_t messages = lane->unstored();
-    if (lane->finished() || !lane->started())
-      lane->keep_unstored();
-    else if (messages > 0)
+    lane->keep_unstored();
+    if (const std::size_t messages = lane->unstored(); messages > 0)
       log::write(log::Level::error,
-                 fmt::format("{}: {} messages that are in memory only are lost: a call is still "
-                             "at work",
+                 fmt::format("{}: {} messages that are in memory only are lost: the call that they "
+                             "were given to has not returned",
                              lane->name(), messages),
                  {{"MQTT_HANDLER", lane->name()}});
   }

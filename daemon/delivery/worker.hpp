@@ -82,7 +82,7 @@ class Worker : private HandlerRequests {
   bool finished() const { return finished_; }
   // Once it is to stop: returns when it has, and the instance is destroyed.
   void end();
-  // Once it has ended: what was in memory only, in order.
+  // Once nothing more is handed over: what was in memory only, in order, but for what is in a call.
   std::vector<Delivery> take_unstored() { return state_.lock()->queue.take_unstored(); }
   std::optional<Stuck> stuck(TimePoint now);
   // What is in memory only, and not done.

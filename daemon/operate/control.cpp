@@ -140,6 +140,7 @@ Json Control::each(const Json& wanted, Act act) {
 }
 
 Json Control::each_of(const Json& ids, Act act) {
+  if (!ids.is_array()) throw Refusal(kBadRequest, "ids: are no list: give a list of numbers");
   if (ids.size() > kPage)
     throw Refusal(kBadRequest, fmt::format("dead letters: {} are too many at once: give {} at most",
                                            ids.size(), kPage));

@@ -162,6 +162,29 @@ TEST_F(Supervision, AStuckHandlerIsNamedWithTopicAndTime) {
   EXPECT_TRUE(daemon_.wait_for_log("info .* hung: makes progress again"));
 }
 
+// Of what is in memory only nothing is lost but what is in a call that does not return.
+TEST_F(Supervision, StopKeepsWhatAHangingHandlerHasInMemory) {
+  broker_.start();
+  daemon_.add_plugin("recorder");
+  daemon_.configure(daemon_.mqtt_section(broker_) + "shutdown_timeout: 1s\nhandlers:\n" +
+                    recorder("hung", "{topic: n, qos: 0}"));
+  daemon_.start_ready();
+  await_subscriptions({"n"});
+  hold("hung");
+  publish_all(broker_, "n", numbers(20), {.qos = 0});
+  await_held("hung");
+  EXPECT_TRUE(eventually([&] {
+    return daemon_.ctl({"status"}).output.find("20 messages waiting") != std::string::npos;
+  }));
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  EXPECT_TRUE(daemon_.logged("error .* hung: 1 messages that are in memory only are lost"));
+  release("hung");
+  daemon_.start_ready();
+  std::vector<std::string> rest = numbers(20);
+  rest.erase(rest.begin());
+  EXPECT_EQ(losses(rest, payloads(await_records("hung", 19))), "");
+}
+
 // What it hung in comes again.
 TEST_F(Supervision, AbortsForAStuckHandlerIfTold) {
   daemon_.set_environment("WATCHDOG_USEC=400000");
