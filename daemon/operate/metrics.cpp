@@ -6,6 +6,8 @@
 #include <sstream>
 #include <utility>
 
+#include "daemon/base/build_info.hpp"
+
 namespace fastmqttd {
 namespace {
 
@@ -51,6 +53,9 @@ void add_session(Sheet& sheet, const SessionState& session) {
   sheet.add(session.phase == SessionState::Phase::connected ? 1 : 0);
   sheet.begin("fastmqttd_connects_total", MetricType::Counter, "Connections made.");
   sheet.add(session.connects);
+  sheet.begin("fastmqttd_subscriptions_refused", MetricType::Gauge,
+              "Filters that the broker would not subscribe.");
+  sheet.add(session.refused.size());
 }
 
 void add_received(Sheet& sheet, const Dispatcher::Received& received) {
@@ -100,12 +105,20 @@ void add_waiting(Sheet& sheet, const Lanes& lanes, Spool& spool) {
               "Deliveries that wait in the spool, of handlers that are not configured too.");
   sheet.add(spool.waiting());
   sheet.begin("fastmqttd_spool_bytes", MetricType::Gauge, "What the spool takes up.");
-  sheet.add(spool.use().bytes);
+  const Spool::Use use = spool.use();
+  sheet.add(use.bytes);
+  sheet.begin("fastmqttd_spool_max_bytes", MetricType::Gauge, "What it may take up.");
+  sheet.add(use.max_bytes);
   sheet.begin("fastmqttd_dead_letters", MetricType::Gauge, "Messages that were given up.");
   for (const LanePtr& lane : lanes) sheet.add(lane->dead_letters(), of(*lane));
   sheet.begin("fastmqttd_handler_suspended", MetricType::Gauge,
               "Whether it failed again and again, and only one message is tried at each pause.");
   for (const LanePtr& lane : lanes) sheet.add(lane->suspended() ? 1 : 0, of(*lane));
+  sheet.begin("fastmqttd_handler_paused", MetricType::Gauge, "Whether it was told to wait.");
+  for (const LanePtr& lane : lanes) sheet.add(lane->paused() ? 1 : 0, of(*lane));
+  sheet.begin("fastmqttd_handler_stuck", MetricType::Gauge,
+              "Whether a call has not returned for longer than its timeout.");
+  for (const LanePtr& lane : lanes) sheet.add(lane->stuck(Clock::now()) ? 1 : 0, of(*lane));
   sheet.begin("fastmqttd_published_messages_total", MetricType::Counter,
               "Messages of the handler that the broker has.");
   for (const LanePtr& lane : lanes) sheet.add(lane->publish_counts().published, of(*lane));
@@ -129,6 +142,8 @@ void add_own(Sheet& sheet, const Lanes& lanes) {
 std::vector<MetricFamily> Metrics::Collect() const {
   const Lanes lanes = dispatcher_.lanes();
   Sheet sheet;
+  sheet.begin("fastmqttd_build_info", MetricType::Gauge, "Which version runs.");
+  sheet.add(1, {{"version", build::kVersion}});
   add_session(sheet, session_.state());
   add_received(sheet, dispatcher_.received());
   add_deliveries(sheet, lanes);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "daemon/base/error.hpp"
+#include "daemon/base/log.hpp"
 #include "daemon/operate/dead_letter_json.hpp"
 #include "daemon/operate/status_json.hpp"
 #include "daemon/operate/status_page.hpp"
@@ -85,6 +86,7 @@ void Web::serve(UniqueFd socket, const HttpConfig& config) {
       HttpServer::Settings{.name = "http",
                            .unknown = "there is no such page: see /, /metrics, /healthz, /readyz",
                            .host = host_});
+  log::info("http: listening on {}:{}", config.listen->host, config.listen->port);
 }
 
 HttpServer::Routes Web::routes() const {

@@ -76,7 +76,8 @@ TEST_F(Web, CountsWhatHappens) {
   EXPECT_EQ(metric(R"(fastmqttd_dropped_messages_total{handler="good",reason="queue_full"})"), "0");
   EXPECT_EQ(metric(R"(fastmqttd_handler_suspended{handler="good"})"), "0");
   for (const char* name :
-       {"fastmqttd_bytes_received_total", "fastmqttd_spool_bytes", "fastmqttd_spool_messages"})
+       {"fastmqttd_bytes_received_total", "fastmqttd_spool_bytes", "fastmqttd_spool_messages",
+        "fastmqttd_spool_max_bytes", "fastmqttd_subscriptions_refused"})
     EXPECT_THAT(metric(name), Not(IsEmpty())) << name;
 }
 
@@ -125,6 +126,7 @@ TEST_F(Web, IsUnwellWhileAHandlerHangs) {
   hold("held");
   publish(broker_, "a/1", "x");
   EXPECT_TRUE(eventually([&] { return page("/healthz") == "the handler held is stuck\n"; }));
+  EXPECT_EQ(metric(R"(fastmqttd_handler_stuck{handler="held"})"), "1");
   release("held");
   EXPECT_TRUE(eventually([&] { return page("/healthz") == "ok\n"; }));
 }
