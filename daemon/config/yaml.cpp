@@ -69,6 +69,9 @@ class TreeBuilder : public YAML::EventHandler {
     return frames_.back().flow ? &frames_.back().value.place : nullptr;
   }
 
+  // The last text in quotes.
+  const Place& last_quoted() const { return last_quoted_; }
+
   Place place(const YAML::Mark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
@@ -94,6 +97,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
     if (tag != "?" && tag != "!" && tag != "tag:yaml.org,2002:str") refuse_tag(mark);
+    if (tag == "!") last_quoted_ = place(mark);
     if (expects_key()) return take_key(text, place(mark));
     spend({1, text.size(), 0}, place(mark));
     Tree tree = Tree::scalar(text, tag == "?");
@@ -226,6 +230,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::size_t nodes_ = 0;
   std::size_t bytes_ = 0;
   int documents_ = 0;
+  Place last_quoted_;
 };
 
 struct Hint {
@@ -267,6 +272,24 @@ Problem syntax_problem(const YAML::Exception& error, const TreeBuilder& builder,
   if (const Place* opened = builder.open_flow(); unclosed && opened != nullptr)
     problem.place = *opened;
   return problem;
+}
+
+// yaml-cpp 0.7 takes a quote that is never closed for one that ends with the last line, and so all
+// that follows for text; without that line's end it does not.
+bool ends_in_quotes(const std::string& text) {
+  const std::size_t end = text.find_last_not_of(" \t\r\n");
+  if (end == text.npos) return false;
+  std::vector<Problem> none;
+  TreeBuilder builder("", none);
+  std::istringstream stream(text.substr(0, end + 1));
+  try {
+    YAML::Parser parser(stream);
+    while (parser.HandleNextDocument(builder)) continue;
+  } catch (const Stop&) {
+  } catch (const YAML::Exception& error) {
+    return error.msg == YAML::ErrorMsg::EOF_IN_SCALAR;
+  }
+  return false;
 }
 
 // What YAML readers, this one or another, might take for something else than text.
@@ -318,7 +341,9 @@ Tree parse_yaml(const std::string& text, const std::string& file, std::vector<Pr
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) continue;
-    return builder.take();
+    if (!ends_in_quotes(text)) return builder.take();
+    problems.push_back({builder.last_quoted(), "", "is not valid YAML: a quote is not closed",
+                        "expected one at the end of the text that begins here"});
   } catch (const Stop& stop) {
     problems.push_back(stop.problem);
   } catch (const YAML::Exception& error) {

@@ -35,6 +35,18 @@ void expect_reports(const std::vector<Bad>& cases) {
     EXPECT_EQ(report_of(bad.yaml), "main.yaml:" + bad.report) << bad.yaml;
 }
 
+// All that follows would be text, and the handlers gone.
+TEST(ReaderErrors, QuotesThatAreNotClosed) {
+  expect_reports({
+      {"mqtt:\n  username: \"edge\"\n  password: \"s3cret\n  host: x\n",
+       "3:13: is not valid YAML: a quote is not closed: expected one at the end of the text that "
+       "begins here"},
+      {"mqtt:\n  username: 'edge\n\n",
+       "2:13: is not valid YAML: a quote is not closed: expected one at the end of the text that "
+       "begins here"},
+  });
+}
+
 TEST(ReaderErrors, UnknownKeys) {
   expect_reports({
       {"mqtt:\n  host: x\n  prot: 1",
