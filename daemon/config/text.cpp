@@ -64,8 +64,10 @@ std::string from_credential(const std::string& name) {
   const std::string base = std::string(directory) + "/";
   for (const std::string& file : {base + name, base + "fastmqttd_" + name})
     if (::access(file.c_str(), F_OK) == 0) return from_file(file);
-  throw std::runtime_error("there is no such credential: put the file " + name + " into " +
-                           build::kCredentialsDirectory + ", or load it with LoadCredential=");
+  throw std::runtime_error(
+      "there is no such credential: put the file " + name + " into " +
+      build::kCredentialsDirectory +
+      ", or load it with LoadCredential=, and restart: credentials are those of the start");
 }
 
 // `reference` is what stands between `${` and `}`.

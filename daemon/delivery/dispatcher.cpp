@@ -150,6 +150,7 @@ std::optional<bool> Dispatcher::set_paused(const std::string& handler, bool paus
   if (spool_) spool_->set_paused(lane->key(), paused);
   const bool was = lane->paused();
   lane->pause(paused);
+  attention_();
   return was;
 }
 

@@ -58,9 +58,11 @@ TEST(Expand, TakesCredentialsByBothNames) {
   files.write("fastmqttd_token", "two\n");
   EXPECT_EQ(expand("${credential:password}"), "one");
   EXPECT_EQ(expand("${credential:token}"), "two");
-  EXPECT_EQ(error_of("${credential:missing}"),
-            "${credential:missing}: there is no such credential: put the file missing into "
-            "/etc/fastmqttd/credentials, or load it with LoadCredential=");
+  EXPECT_EQ(
+      error_of("${credential:missing}"),
+      "${credential:missing}: there is no such credential: put the file missing into "
+      "/etc/fastmqttd/credentials, or load it with LoadCredential=, and restart: credentials are "
+      "those of the start");
   EXPECT_EQ(error_of("${credential:../x}"),
             "${credential:../x}: is not the name of a credential: expected ${credential:NAME}");
   EXPECT_EQ(error_of("${credential:..}"),
