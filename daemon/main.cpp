@@ -127,8 +127,8 @@ void log_counts(const Dispatcher& dispatcher) {
 // spool for the next start; but for what is in the hands of one that hangs.
 void keep_what_is_in_memory(const Dispatcher& dispatcher) {
   for (const auto& lane : dispatcher.all_lanes()) {
-    lane->keep_unstored();
-    if (const std::size_t messages = lane->unstored(); messages > 0)
+    const std::size_t before = lane->unstored();
+    if (const std::size_t messages = before - std::min(before, lane->keep_unstored()); messages > 0)
       log::write(log::Level::error,
                  fmt::format("{}: {} messages that are in memory only are lost: the call that they "
                              "were given to has not returned",

@@ -94,14 +94,14 @@ std::size_t Lane::keep_unstored() {
     kept.push_back({delivery.message, delivery.attempt, delivery.failures});
   std::string why = "there is no spool";
   const std::size_t lost = kept.size() - (spool_ ? spool_->keep(kept, key_, why) : 0);
-  if (lost == 0) return 0;
   stats_->not_stored += lost;
-  log::write(log::Level::error,
-             fmt::format("{}: {} messages that were in memory only are lost: they cannot be "
-                         "stored: {}",
-                         name(), lost, why),
-             {{"MQTT_HANDLER", name()}});
-  return lost;
+  if (lost > 0)
+    log::write(log::Level::error,
+               fmt::format("{}: {} messages that were in memory only are lost: they cannot be "
+                           "stored: {}",
+                           name(), lost, why),
+               {{"MQTT_HANDLER", name()}});
+  return kept.size();
 }
 
 void Lane::abandon() {

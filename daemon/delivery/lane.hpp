@@ -74,8 +74,8 @@ class Lane {
   bool finished() const;
   // Once it is to stop: returns when it has, and the instances are destroyed.
   void end();
-  // Once nothing more is handed over: puts what was in memory only into the spool; how many that
-  // could not take.
+  // Once nothing more is handed over: puts what was in memory only, but for what is in a call, into
+  // the spool; how many messages there were.  What that cannot take is lost, and said to be.
   std::size_t keep_unstored();
   // The call that has been stuck for the longest time.
   std::optional<Stuck> stuck(TimePoint now);

@@ -64,6 +64,17 @@ void Worker::end() {
   instance_.reset();
 }
 
+std::vector<Delivery> Worker::take_unstored() {
+  auto state = state_.lock();
+  std::vector<Delivery> all = state->queue.take_unstored();
+  if (!state->handing_over || instance_->takes_batches()) return all;
+  // Of messages that are given one by one, those behind the one at hand.
+  const std::vector<Delivery>& batch = state->taken.batch;
+  for (std::size_t i = handling_ + 1; i < batch.size(); ++i)
+    if (batch[i].message && !batch[i].stored) all.push_back(batch[i]);
+  return all;
+}
+
 void Worker::start() {
   worker_ = std::thread([this] { run(); });
 }

@@ -83,7 +83,7 @@ class Worker : private HandlerRequests {
   // Once it is to stop: returns when it has, and the instance is destroyed.
   void end();
   // Once nothing more is handed over: what was in memory only, in order, but for what is in a call.
-  std::vector<Delivery> take_unstored() { return state_.lock()->queue.take_unstored(); }
+  std::vector<Delivery> take_unstored();
   std::optional<Stuck> stuck(TimePoint now);
   // What is in memory only, and not done.
   std::size_t unstored() { return state_.lock()->queue.unstored(); }
