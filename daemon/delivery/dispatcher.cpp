@@ -310,8 +310,7 @@ void Dispatcher::close() {
 }
 
 void Dispatcher::abandon() {
-  for (const LanePtr& lane : lanes()) lane->abandon();
-  for (const auto& handover : handovers()) handover->lane()->abandon();
+  for (const LanePtr& lane : all_lanes()) lane->abandon();
 }
 
 bool Dispatcher::finished() const {

@@ -122,7 +122,6 @@ bool Reloader::is_asked_for() {
 void Reloader::start_preparing() {
   covers_ = state_.lock()->asked;
   preparing_ = true;
-  began_ = Clock::now();
   const std::uint64_t round = ++round_;
   running_.supervisor.reloading();
   log::info("reloading {}", file_);
@@ -243,7 +242,6 @@ void Reloader::put_in_force(Prepared prepared) {
                     : "; http listens no more";
   if (!prepared.idle.empty()) log::info("{}", prepared.idle);
   changing_over_ = true;
-  began_ = Clock::now();
   running_.loop.once_after(kChangeOver, [this, round = round_] {
     if (round != round_ || !changing_over_) return;
     unfinished_ = true;

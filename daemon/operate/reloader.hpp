@@ -109,7 +109,6 @@ class Reloader {
   bool preparing_ = false;      // the thread is at it
   bool changing_over_ = false;  // what is in force has still to be followed
   bool unfinished_ = false;     // likewise, and that was said
-  TimePoint began_{};           // either
   std::uint64_t round_ = 0;     // timers of an earlier one are of no interest
   std::uint64_t covers_ = 0;    // the reloads that this one answers
   std::string summary_;
