@@ -13,11 +13,14 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "daemon/base/build_info.hpp"
 #include "daemon/base/error.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/config/print.hpp"
+#include "daemon/config/reader.hpp"
 #include "daemon/delivery/dispatcher.hpp"
 #include "daemon/operate/control.hpp"
 #include "daemon/operate/control_server.hpp"
@@ -53,41 +56,52 @@ struct Handlers {
   std::unique_ptr<Dispatcher> dispatcher;
 };
 
-// Throws StartError with every problem of every plugin and handler.
-Handlers load_handlers(const Config& config, const std::function<void()>& attention,
-                       Spool* spool = nullptr) {
+// Throws StartError with every problem of every plugin and handler, and with those given.
+Handlers load_handlers(const Config& config, const std::function<void()>& attention, Spool* spool,
+                       std::vector<Problem> problems = {}) {
   Handlers handlers;
-  set_up_handlers(config, handlers.libraries, [&](const std::vector<HandlerToRun>& chosen) {
-    handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool,
-                                                       config.mqtt.optimistic_acknowledgement);
-  });
+  set_up_handlers(
+      config, handlers.libraries, problems, [&](const std::vector<HandlerToRun>& chosen) {
+        handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool,
+                                                           config.mqtt.optimistic_acknowledgement);
+      });
+  if (!problems.empty()) throw StartError(std::move(problems));
   return handlers;
 }
 
 // Only where it was named: by itself the unit's is not there before systemd makes it.
-void check_state_directory(const Config& config) {
-  if (!config.spool.directory && std::getenv("STATE_DIRECTORY") == nullptr) return;
+std::optional<Problem> state_directory_problem(const Config& config) {
+  if (!config.spool.directory && std::getenv("STATE_DIRECTORY") == nullptr) return std::nullopt;
   const std::filesystem::path directory = state_directory(config.spool);
   std::error_code error;
   const bool there = std::filesystem::exists(directory, error);
   const std::filesystem::path wanted = there ? directory : directory.parent_path();
   if ((!there || std::filesystem::is_directory(directory)) &&
       ::access(wanted.c_str(), W_OK | X_OK) == 0)
-    return;
-  throw StartError({{{directory.string(), 0, 0},
-                     "spool.directory",
-                     there ? "cannot be written, or is no directory" : "cannot be made",
-                     "expected a directory that the daemon may write"}},
-                   ExitStatus::spool);
+    return std::nullopt;
+  return Problem{{directory.string(), 0, 0},
+                 "spool.directory",
+                 there ? "cannot be written, or is no directory" : "cannot be made",
+                 "expected a directory that the daemon may write"};
 }
 
-void check(const Config& config, const std::string& config_file) {
-  auto start_watch = std::make_unique<StartWatch>();
-  const Handlers handlers = load_handlers(config, [] {});
-  start_watch.reset();
-  client_id(config, config_file);
-  check_state_directory(config);
-  check_control_socket(config.control);
+// All that can be said short of connecting.  `problems` are those of reading the configuration.
+void check(const Config& config, const std::string& config_file, std::vector<Problem> problems) {
+  const auto attempt_if_good = [&](const char* key, auto act) {
+    if (!concerns(problems, key)) attempt(problems, act);
+  };
+  attempt_if_good("mqtt.client_id", [&] { client_id(config, config_file); });
+  attempt_if_good("control", [&] { check_control_socket(config.control); });
+  Handlers handlers;
+  attempt(problems, [&] {
+    const StartWatch start_watch;
+    handlers = load_handlers(config, [] {}, nullptr, std::exchange(problems, {}));
+  });
+  const bool rest_is_good = problems.empty();
+  if (!concerns(problems, "spool"))
+    if (auto problem = state_directory_problem(config)) problems.push_back(std::move(*problem));
+  if (!problems.empty())
+    throw rest_is_good ? StartError(problems, ExitStatus::spool) : StartError(problems);
   std::cout << config_file << ": good: " << handlers.dispatcher->lanes().size() << " handlers\n";
   if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     std::cout << idle << "\n";
@@ -240,15 +254,19 @@ int start(const CommandLine& command) {
   set_up_log({});
   install_crash_report();
   try {
-    const Config config = read_whole_config(command.config, !command.print_config);
+    std::vector<Problem> problems;
+    const Config config = read_config(command.config, problems);
     if (command.print_config) {
+      if (!problems.empty()) throw StartError(std::move(problems));
       std::cout << print_config(config);
       return 0;
     }
-    set_up_log(config.log);
-    set_log_levels(config);
-    if (command.check) {
-      check(config, command.config);
+    if (problems.empty()) {
+      set_up_log(config.log);
+      set_log_levels(config);
+    }
+    if (command.check || !problems.empty()) {
+      check(config, command.config, std::move(problems));
       return 0;
     }
     const int status = run(config, command.config);

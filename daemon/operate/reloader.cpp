@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "daemon/base/error.hpp"
 #include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/config/reader.hpp"
 #include "daemon/config/schema.hpp"
 #include "daemon/config/words.hpp"
 #include "daemon/operate/control_socket.hpp"
@@ -149,45 +151,44 @@ void Reloader::give_up_preparing() {
   state_.lock()->hanging = to_string(problem);
 }
 
-// By the thread.
+// By the thread.  All that can be found is reported at once.
 Reloader::Prepared Reloader::prepare() const {
   Prepared prepared;
-  // All that can be found is reported at once.
-  const auto attempt = [&](auto act) {
-    try {
-      act();
-    } catch (const StartError& error) {
-      prepared.problems.insert(prepared.problems.end(), error.problems().begin(),
-                               error.problems().end());
-    } catch (const Problem& problem) {
-      prepared.problems.push_back(problem);
-    } catch (const std::exception& error) {
-      prepared.problems.push_back({{file_, 0, 0}, "", error.what(), "", false});
-    }
-  };
-  attempt([&] { prepared.config = read_whole_config(file_, /*look_at_plugins=*/true); });
+  try {
+    prepare(prepared);
+  } catch (const StartError& error) {
+    std::ranges::copy(error.problems(), std::back_inserter(prepared.problems));
+  } catch (const std::exception& error) {
+    prepared.problems.push_back({{file_, 0, 0}, "", error.what(), "", false});
+  }
+  return prepared;
+}
+
+void Reloader::prepare(Prepared& prepared) const {
+  std::vector<Problem>& problems = prepared.problems;
+  const Config& config = prepared.config = read_config(file_, problems);
   std::error_code none;
   if (std::filesystem::is_regular_file(file_, none) && std::filesystem::file_size(file_, none) == 0)
-    prepared.problems.push_back({{file_, 0, 0},
-                                 "",
-                                 "is empty, as an interrupted save leaves it",
-                                 "a configuration; to take every handler out, 'handlers: {}'",
-                                 false});
-  if (!prepared.problems.empty()) return prepared;
-  check_what_stays(prepared.config, prepared.problems);
-  attempt([&] { prepared.client_id = client_id(prepared.config, file_); });
-  attempt([&] {
-    if (!(prepared.config.http == config_.http)) prepared.web = Web::listen(prepared.config.http);
+    problems.push_back({{file_, 0, 0},
+                        "",
+                        "is empty, as an interrupted save leaves it",
+                        "a configuration; to take every handler out, 'handlers: {}'",
+                        false});
+  const bool all_read = !concerns(problems, "");  // else what it says may be a default
+  if (all_read) check_what_stays(config, problems);
+  const auto attempt_if_good = [&](const char* key, auto act) {
+    if (all_read && !concerns(problems, key)) attempt(problems, act);
+  };
+  attempt_if_good("mqtt.client_id", [&] { prepared.client_id = client_id(config, file_); });
+  attempt_if_good("http", [&] {
+    if (!(config.http == config_.http)) prepared.web = Web::listen(config.http);
   });
-  attempt([&] {
-    std::vector<HandlerLibrary> libraries;
-    set_up_handlers(prepared.config, libraries, [&](const std::vector<HandlerToRun>& handlers) {
-      prepared.lineup =
-          running_.dispatcher.prepare(handlers, prepared.config.mqtt.optimistic_acknowledgement);
-    });
-    prepared.idle = idle_plugins(prepared.config, libraries);
+  std::vector<HandlerLibrary> libraries;
+  set_up_handlers(config, libraries, problems, [&](const std::vector<HandlerToRun>& handlers) {
+    prepared.lineup =
+        running_.dispatcher.prepare(handlers, config.mqtt.optimistic_acknowledgement);
   });
-  return prepared;
+  prepared.idle = idle_plugins(config, libraries);
 }
 
 // What only a start can give another value.
@@ -199,10 +200,11 @@ void Reloader::check_what_stays(const Config& config, std::vector<Problem>& prob
                         "'" + before + "', or a restart", false});
   };
   const std::string spool = state_directory(config_.spool), other = state_directory(config.spool);
-  if (spool != other) report({}, "spool.directory", spool, other);
+  if (spool != other && !concerns(problems, "spool")) report({}, "spool.directory", spool, other);
   const std::string socket = socket_of(config_.control), next = socket_of(config.control);
-  if (socket != next) report(config.control.place, "control.socket", socket, next);
-  if (config.log.target != config_.log.target)
+  if (socket != next && !concerns(problems, "control"))
+    report(config.control.place, "control.socket", socket, next);
+  if (config.log.target != config_.log.target && !concerns(problems, "log"))
     report({}, "log.target", word(config_.log.target), word(config.log.target));
 }
 

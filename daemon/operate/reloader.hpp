@@ -94,6 +94,7 @@ class Reloader {
   bool is_asked_for();
   void start_preparing();
   Prepared prepare() const;
+  void prepare(Prepared& prepared) const;
   void give_up_preparing();
   void check_what_stays(const Config& config, std::vector<Problem>& problems) const;
   void put_in_force(Prepared prepared);

@@ -6,13 +6,16 @@
 
 #include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
-#include "daemon/config/reader.hpp"
 #include "daemon/delivery/handlers_to_run.hpp"
 #include "daemon/session/client_id.hpp"
 #include "daemon/session/tls.hpp"
 
 namespace fastmqttd {
 namespace {
+
+bool is_at_or_below(const std::string& key, const std::string& above) {
+  return key == above || key.starts_with(above + ".");
+}
 
 std::vector<HandlerLibrary> load_libraries(const Config& config, std::vector<Problem>& problems) {
   return load_handler_libraries(config.plugin_directories, config.default_plugin_directories,
@@ -21,7 +24,7 @@ std::vector<HandlerLibrary> load_libraries(const Config& config, std::vector<Pro
 
 // Files of mqtt.ssl that cannot be used; those that references name are looked at too.
 void check_tls(const Config& config, std::vector<Problem>& problems) {
-  if (!config.mqtt.ssl) return;
+  if (!config.mqtt.ssl || concerns(problems, "mqtt.ssl")) return;
   const auto report = [&](const std::string& key, const std::string& what) {
     problems.push_back({config.mqtt.ssl->place, key, what, ""});
   };
@@ -33,16 +36,29 @@ void check_tls(const Config& config, std::vector<Problem>& problems) {
   }
 }
 
+// Which handlers there are to be cannot be told: a file was not read, or an entry has no name.
+bool handlers_are_unclear(const Config& config, const std::vector<Problem>& problems) {
+  return std::ranges::any_of(problems, [&](const Problem& problem) {
+    if (problem.key.empty() || problem.key == "handlers") return true;
+    return problem.key.starts_with("handlers.") &&
+           std::ranges::none_of(config.handlers, [&](const HandlerConfig& handler) {
+             return is_at_or_below(problem.key, "handlers." + handler.name);
+           });
+  });
+}
+
+// Those with mistakes of their own would only make others of them.
+Config without_bad_handlers(Config config, const std::vector<Problem>& problems) {
+  for (HandlerConfig& handler : config.handlers)
+    if (concerns(problems, "handlers." + handler.name)) handler.enabled = false;
+  return config;
+}
+
 }  // namespace
 
-Config read_whole_config(const std::string& file, bool look_at_plugins) {
-  std::vector<Problem> problems;
-  Config config = read_config(file, problems);
-  if (problems.empty()) return config;
-  const bool directories_known = std::ranges::none_of(
-      problems, [](const Problem& p) { return p.key.starts_with("plugin_directories"); });
-  if (directories_known && look_at_plugins) load_libraries(config, problems);
-  throw StartError(problems);
+bool concerns(const std::vector<Problem>& problems, const std::string& key) {
+  return std::ranges::any_of(
+      problems, [&](const Problem& problem) { return is_at_or_below(problem.key, key); });
 }
 
 std::string client_id(const Config& config, const std::string& file) {
@@ -56,18 +72,16 @@ std::string client_id(const Config& config, const std::string& file) {
 }
 
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
+                     std::vector<Problem>& problems,
                      const std::function<void(const std::vector<HandlerToRun>&)>& make) {
-  std::vector<Problem> problems;
+  const bool unclear = handlers_are_unclear(config, problems);
+  const Config sound = without_bad_handlers(config, problems);
   check_tls(config, problems);
+  if (concerns(problems, "plugin_directories")) return;
   libraries = load_libraries(config, problems);
-  const auto chosen = choose_handlers(config, libraries, problems);
-  try {
-    make(chosen);
-  } catch (const StartError& error) {
-    if (error.status() == ExitStatus::spool) throw;
-    problems.insert(problems.end(), error.problems().begin(), error.problems().end());
-  }
-  if (!problems.empty()) throw StartError(problems);
+  if (unclear) return;
+  const auto chosen = choose_handlers(sound, libraries, problems);
+  attempt(problems, [&] { make(chosen); });
 }
 
 void log_problem(const Problem& problem, ExitStatus status) {

@@ -1,8 +1,7 @@
 // What a configuration asks for, as far as that can be had before it is in force: for the start,
-// for
-// `--check` and for a reload alike.
+// for `--check` and for a reload alike.
 //
-// Everything here throws StartError with all that is wrong, not only the first.
+// All that is wrong goes into one list, so that whoever mends it mends it once.
 #pragma once
 
 #include <functional>
@@ -15,16 +14,30 @@
 
 namespace fastmqttd {
 
-// With a configuration that is wrong the plugins are looked at all the same, if wanted: whoever
-// mends the one should know of the others.
-Config read_whole_config(const std::string& file, bool look_at_plugins);
+// Runs `act`; what it throws is appended, but for what the spool's failure makes pointless.
+template <class F>
+void attempt(std::vector<Problem>& problems, F act) {
+  try {
+    act();
+  } catch (const StartError& error) {
+    if (error.status() == ExitStatus::spool) throw;
+    problems.insert(problems.end(), error.problems().begin(), error.problems().end());
+  } catch (const Problem& problem) {
+    problems.push_back(problem);
+  }
+}
 
-// Of the configuration, or derived from the machine and the file's name.
+// Whether one of them is about the key, or about one below it.
+bool concerns(const std::vector<Problem>& problems, const std::string& key);
+
+// Of the configuration, or derived from the machine and the file's name.  Throws StartError.
 std::string client_id(const Config& config, const std::string& file);
 
-// Loads the plugins, looks at the files of mqtt.ssl, and gives `make` the handlers that are to run.
-// What `make` throws is part of the report.
+// Looks at the files of mqtt.ssl, loads the plugins, and gives `make` the handlers that are to run.
+// `problems` holds those of reading the configuration: what they leave whole is looked at all the
+// same.  Appends what is wrong; what `make` throws too.
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
+                     std::vector<Problem>& problems,
                      const std::function<void(const std::vector<HandlerToRun>&)>& make);
 
 // In the journal, as the event that it is: of a plugin, of the spool, else of the configuration.

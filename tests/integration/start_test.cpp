@@ -181,6 +181,48 @@ TEST_F(Start, ProblemsOfConfigAndPluginsAreInOneReport) {
     EXPECT_TRUE(has_line(done.errors, std::string(plugin.name) + "\\.so: .*" + plugin.reason));
 }
 
+// Of the configuration, of the plugins, of a handler that cannot be made, of the machine.
+TEST_F(Start, WhatIsWrongElsewhereDoesNotHideAHandlersTrouble) {
+  daemon_.add_plugin("create_fails");
+  write_file(daemon_.plugin_directory() / "text.so", "#!/bin/sh\n");
+  daemon_.configure(
+      "mqtt: {prot: 1}\n"
+      "control: {socket: /nowhere/control.sock}\n"
+      "handlers:\n"
+      "  paint: {plugin: create_fails, subscribe: [a], options: {colour: octarine}}\n"
+      "  wrong: {plugin: create_fails, subscribe: [a], options: {colour: red}, qeue: {}}\n"
+      "  lost: {plugin: nowhere, subscribe: [a]}\n");
+  const auto expect_all = [](const std::string& report) {
+    EXPECT_TRUE(has_line(report, "mqtt.prot: unknown key"));
+    EXPECT_TRUE(has_line(report, "control.socket: /nowhere/control.sock"));
+    EXPECT_TRUE(has_line(report, "text.so"));
+    EXPECT_TRUE(has_line(report, "handlers.paint.options.colour: .*octarine"));
+    EXPECT_TRUE(has_line(report, "handlers.lost.plugin"));
+    // What it is to do is not clear: its mistake alone is said.
+    EXPECT_TRUE(has_line(report, "handlers.wrong.qeue: unknown key"));
+    EXPECT_FALSE(has_line(report, "handlers.wrong.options"));
+  };
+  const Finished done = check();
+  EXPECT_EQ(done.exit, Exit{.status = kConfig});
+  expect_all(done.errors);
+  daemon_.start();
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = kConfig});
+  expect_all(daemon_.log());
+}
+
+// Of a file that was not read nobody knows what it would have changed.
+TEST_F(Start, HandlersAreNotJudgedByHalfOfTheConfig) {
+  daemon_.add_plugin("create_fails");
+  configure("  paint: {plugin: create_fails, subscribe: [a], options: {colour: octarine}}\n");
+  std::filesystem::create_directory(daemon_.file("conf.d"));
+  set_mode(daemon_.file("conf.d"), 0755);
+  write_file(daemon_.file("conf.d/10-broken.yaml"), "handlers: {paint: [\n");
+  const Finished done = check();
+  EXPECT_EQ(done.exit, Exit{.status = kConfig});
+  EXPECT_TRUE(has_line(done.errors, "10-broken.yaml"));
+  EXPECT_FALSE(has_line(done.errors, "octarine"));
+}
+
 // Nothing in the configuration but the broker; after it was dropped in, a restart.
 TEST_F(Start, ADroppedInPluginRunsAfterARestart) {
   broker_.start();
