@@ -21,6 +21,7 @@
 #include "daemon/base/log.hpp"
 #include "daemon/config/print.hpp"
 #include "daemon/config/reader.hpp"
+#include "daemon/config/words.hpp"
 #include "daemon/delivery/dispatcher.hpp"
 #include "daemon/operate/control.hpp"
 #include "daemon/operate/control_server.hpp"
@@ -60,11 +61,11 @@ struct Handlers {
 Handlers load_handlers(const Config& config, const std::function<void()>& attention, Spool* spool,
                        std::vector<Problem> problems = {}) {
   Handlers handlers;
-  set_up_handlers(
-      config, handlers.libraries, problems, [&](const std::vector<HandlerToRun>& chosen) {
-        handlers.dispatcher = std::make_unique<Dispatcher>(chosen, attention, spool,
-                                                           config.mqtt.optimistic_acknowledgement);
-      });
+  set_up_handlers(config, handlers.libraries, problems,
+                  [&](const std::vector<HandlerToRun>& chosen) {
+                    handlers.dispatcher = std::make_unique<Dispatcher>(
+                        chosen, attention, spool, config.mqtt.optimistic_acknowledgement);
+                  });
   if (!problems.empty()) throw StartError(std::move(problems));
   return handlers;
 }
@@ -95,14 +96,16 @@ void check(const Config& config, const std::string& config_file, std::vector<Pro
   Handlers handlers;
   attempt(problems, [&] {
     const StartWatch start_watch;
-    handlers = load_handlers(config, [] {}, nullptr, std::exchange(problems, {}));
+    handlers = load_handlers(
+        config, [] {}, nullptr, std::exchange(problems, {}));
   });
   const bool rest_is_good = problems.empty();
   if (!concerns(problems, "spool"))
     if (auto problem = state_directory_problem(config)) problems.push_back(std::move(*problem));
   if (!problems.empty())
     throw rest_is_good ? StartError(problems, ExitStatus::spool) : StartError(problems);
-  std::cout << config_file << ": good: " << handlers.dispatcher->lanes().size() << " handlers\n";
+  std::cout << config_file << ": good: " << count(handlers.dispatcher->lanes().size(), "handler")
+            << "\n";
   if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
     std::cout << idle << "\n";
 }
@@ -130,9 +133,8 @@ void log_counts(const Dispatcher& dispatcher) {
     if (published.waiting > 0)
       log::write(
           log::Level::warning,
-          fmt::format("{}: {} messages to be published have not reached the broker: those of "
-                      "QoS 1 and 2 are kept for the next start",
-                      lane->name(), published.waiting),
+          fmt::format("{}: {} not published yet: those of QoS 1 and 2 are kept for the next start",
+                      lane->name(), count(published.waiting, "message was", "messages were")),
           {{"MQTT_HANDLER", lane->name()}});
   }
 }
@@ -143,11 +145,11 @@ void keep_what_is_in_memory(const Dispatcher& dispatcher) {
   for (const auto& lane : dispatcher.all_lanes()) {
     const std::size_t before = lane->unstored();
     if (const std::size_t messages = before - std::min(before, lane->keep_unstored()); messages > 0)
-      log::write(log::Level::error,
-                 fmt::format("{}: {} messages that are in memory only are lost: the call that they "
-                             "were given to has not returned",
-                             lane->name(), messages),
-                 {{"MQTT_HANDLER", lane->name()}});
+      log::write(
+          log::Level::error,
+          fmt::format("{}: {} lost: what is in memory only, and in a call that has not returned",
+                      lane->name(), count(messages, "message is", "messages are")),
+          {{"MQTT_HANDLER", lane->name()}});
   }
 }
 
@@ -190,9 +192,9 @@ int run(const Config& config, const std::string& config_file) {
     log::info("{}", idle);
   const Dispatcher::Restored restored = dispatcher.restore();
   if (restored.deliveries > 0)
-    log::info("{} messages of an earlier run are to be handled first", restored.deliveries);
+    log::info("to be handled first: {} of an earlier run", count(restored.deliveries, "message"));
   if (restored.publishes > 0)
-    log::info("{} messages of an earlier run are to be published first", restored.publishes);
+    log::info("to be published first: {} of an earlier run", count(restored.publishes, "message"));
   Session session({config.mqtt, client_id(config, config_file)}, state, spool, dispatcher,
                   attention);
   Supervisor the_supervisor(loop, dispatcher, session, config.shutdown_timeout);

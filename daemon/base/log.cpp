@@ -44,6 +44,8 @@ void set_level(Level level) {
   ++changes;
 }
 
+Level level() { return general_level; }
+
 bool enabled(Level level) { return level >= general_level; }
 
 void set_handler_levels(std::map<std::string, Level> levels) {

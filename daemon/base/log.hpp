@@ -24,6 +24,7 @@ struct Field {
 };
 
 void set_level(Level level);
+Level level();
 bool enabled(Level level);
 
 // Lines with this field are about a handler, and go by its level where it has one of its own.

@@ -16,14 +16,14 @@ class LogLimit {
   static constexpr int kLines = 5;
   static constexpr Duration kInterval = std::chrono::seconds(10);
 
-  // Whether one more is to be written now; else it is counted.
-  bool admits(TimePoint now) {
+  // Whether one more is to be written now; else it is counted, as so many.
+  bool admits(TimePoint now, std::uint64_t count = 1) {
     if (now - began_ >= kInterval) {
       began_ = now;
       written_ = 0;
     }
     if (written_ == kLines) {
-      ++left_out_;
+      left_out_ += count;
       return false;
     }
     ++written_;

@@ -27,9 +27,7 @@ Tree write(int value, Workers) { return plain(std::to_string(value)); }
 
 template <class E>
 requires requires { Words<E>::kAll; }
-Tree write(E value, Any) {
-  return plain(std::string(std::ranges::find(Words<E>::kAll, value, &Word<E>::value)->text));
-}
+Tree write(E value, Any) { return plain(word_of(value)); }
 
 template <class E>
 requires requires { Words<E>::kAll; }

@@ -4,6 +4,7 @@
 // print.cpp prints with it, KeyNames lists.  A key that is not here does not exist.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -123,6 +124,11 @@ struct Words<LogTarget> {
                                                         {"journal", LogTarget::journal},
                                                         {"stderr", LogTarget::standard_error}}};
 };
+
+template <class E>
+std::string word_of(E value) {
+  return std::string(std::ranges::find(Words<E>::kAll, value, &Word<E>::value)->text);
+}
 
 enum class Isolation { none };
 

@@ -49,12 +49,15 @@ std::string join_path(const std::string& path, std::string_view key) {
   return path.empty() ? printable(key) : path + "." + printable(key);
 }
 
+std::string count(std::uint64_t number, const std::string& what, const std::string& many) {
+  return std::to_string(number) + " " + (number == 1 ? what : many.empty() ? what + "s" : many);
+}
+
 std::string what_waits(std::uint64_t messages, std::uint64_t dead_letters) {
   std::string text;
-  if (messages > 0) text = std::to_string(messages) + " messages";
-  if (dead_letters > 0)
-    text += (text.empty() ? "" : " and ") + std::to_string(dead_letters) + " dead letters";
-  return text;
+  if (messages > 0) text = count(messages, "message");
+  if (dead_letters > 0) text += (text.empty() ? "" : " and ") + count(dead_letters, "dead letter");
+  return text + (messages + dead_letters == 1 ? " waits" : " wait");
 }
 
 }  // namespace fastmqttd

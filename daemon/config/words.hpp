@@ -17,7 +17,10 @@ std::string one_of(std::span<const std::string> words);
 // "a, b, c"
 std::string comma_list(std::span<const std::string> words);
 
-// "3 messages and 2 dead letters"; what there is none of is not mentioned.
+// "1 message", "2 messages"; of other words both forms are given.
+std::string count(std::uint64_t number, const std::string& what, const std::string& many = "");
+
+// "3 messages and 2 dead letters wait"; what there is none of is not mentioned.
 std::string what_waits(std::uint64_t messages, std::uint64_t dead_letters);
 
 // The way from the root to a value: "mqtt" and "port" give "mqtt.port".

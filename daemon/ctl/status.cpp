@@ -21,6 +21,7 @@ using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kTitle = 12;
+constexpr const char* kUsualLevel = "info";
 constexpr auto kEvery = std::chrono::seconds(1);
 constexpr const char* kClear = "\x1b[H\x1b[2J";  // of a terminal, ECMA-48
 
@@ -64,17 +65,43 @@ void print_handlers(const Json& handlers) {
   table.print();
 }
 
-// What a handler said last, of those that are not well now.
+// "stuck in a call for 35s, in a message on a/b"; empty of what runs.
+std::string what_ails(const Json& handler) {
+  if (const Json& stuck = handler.at("stuck"); !stuck.is_null()) {
+    const std::string topic = text(stuck, "topic");
+    return "stuck in a call for " + in_seconds(stuck.at("seconds")) +
+           (topic.empty() ? "" : ", in a message on " + shown_short(topic));
+  }
+  const Json& next = handler.at("next_try_in_seconds");
+  if (handler.at("state") != "suspended" || next.is_null()) return "";
+  return next > 0 ? "suspended: the next try is in " + in_seconds(next)
+                  : "suspended: a message is being tried";
+}
+
+// Of those that are not well now, what they are up to and what they said last.
 void print_troubles(const Json& handlers) {
   for (const Json& handler : handlers) {
+    if (handler.at("state") == "running") continue;
+    const std::string name = text(handler, "handler"), ails = what_ails(handler);
+    if (!ails.empty()) std::printf("\n%s: %s\n", name.c_str(), ails.c_str());
     const Json& trouble = handler.at("last_trouble");
-    if (trouble.is_null() || handler.at("state") == "running") continue;
+    if (trouble.is_null()) continue;
     const std::string topic = text(trouble, "topic");
-    std::printf("\n%s: %s: %s%s\n", text(handler, "handler").c_str(),
+    std::printf("%s%s: last trouble, %s: %s%s\n", ails.empty() ? "\n" : "", name.c_str(),
                 to_seconds(text(trouble, "time")).c_str(),
                 topic.empty() ? "" : (shown_short(topic) + ": ").c_str(),
                 shown_short(trouble.at("text").get<std::string>()).c_str());
   }
+}
+
+// What is not as it is by itself: "debug; archive: error"; empty when all is.
+std::string log_levels(const Json& status) {
+  const std::string general = text(status, "log_level");
+  std::string levels = general == kUsualLevel ? "" : general;
+  for (const Json& handler : status.at("handlers"))
+    if (const std::string own = text(handler, "log_level"); own != general)
+      levels += (levels.empty() ? "" : "; ") + text(handler, "handler") + ": " + own;
+  return levels;
 }
 
 void print_status(const Json& status) {
@@ -92,12 +119,14 @@ void print_status(const Json& status) {
              kTitle);
   for (const Json& other : spool.at("not_configured"))
     print_line("",
-               fmt::format("{} wait for the handler {}, which is not configured",
+               fmt::format("{} for the handler {}, which is not configured",
                            what_waits(other.at("waiting"), other.at("dead_letters")),
                            text(other, "handler")),
                kTitle);
-  print_line("publishing",
-             count(status.at("publishing"), "message") + " on their way to the broker", kTitle);
+  print_line("publishing", count(status.at("publishing"), "message") + " on the way to the broker",
+             kTitle);
+  if (const std::string levels = log_levels(status); !levels.empty())
+    print_line("log level", levels, kTitle);
   print_handlers(status.at("handlers"));
   print_troubles(status.at("handlers"));
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "daemon/config/words.hpp"
 #include "daemon/ctl/terminal.hpp"
 
 namespace fastmqttd {

@@ -82,10 +82,6 @@ std::string in_seconds(double seconds) {
   return seconds < 1 ? fmt::format("{:.3g}ms", seconds * 1e3) : fmt::format("{:.3g}s", seconds);
 }
 
-std::string count(std::uint64_t number, const std::string& what, const std::string& many) {
-  return fmt::format("{} {}", number, number == 1 ? what : many.empty() ? what + "s" : many);
-}
-
 std::string to_seconds(const std::string& time) {
   const std::size_t fraction = time.find('.'), zone = time.find_first_of("+-Z", fraction);
   if (fraction == std::string::npos || zone == std::string::npos) return time;

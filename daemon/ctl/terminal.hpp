@@ -26,8 +26,6 @@ void print_line(const char* title, const std::string& value, int width);
 std::string roughly(std::uint64_t bytes);
 // "840us", "4.2ms", "1.7s"
 std::string in_seconds(double seconds);
-// "1 message", "2 messages"; of other words both forms are given.
-std::string count(std::uint64_t number, const std::string& what, const std::string& many = "");
 // Of "2026-11-24T17:16:25.123+00:00": without the fraction, and without date and zone.
 std::string to_seconds(const std::string& time);
 std::string time_of_day(const std::string& time);

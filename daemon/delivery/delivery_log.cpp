@@ -5,6 +5,7 @@
 
 #include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/config/words.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -41,10 +42,7 @@ void DeliveryLog::answered(const Delivery& delivery, fastmqtt_result result, con
     text = fmt::format("{}: will try again in {}: {} (attempt {})", handler_,
                        format_roughly(settled.pause), log::shown_topic(topic), delivery.attempt);
   }
-  if (level != log::Level::debug) {
-    auto limits = limits_.lock();
-    if (!(dead ? limits->deaths : limits->retries).admits(Clock::now())) return;
-  }
+  if (level != log::Level::debug && !admits(dead ? kDeaths : kRetries)) return;
   const std::string qos = std::to_string(delivery.message->qos());
   const std::string attempt = std::to_string(delivery.attempt);
   std::vector<log::Field> fields{{"MQTT_HANDLER", handler_},
@@ -58,6 +56,7 @@ void DeliveryLog::answered(const Delivery& delivery, fastmqtt_result result, con
 }
 
 void DeliveryLog::no_answer(const Delivery& delivery, fastmqtt_result result) {
+  if (!admits(kNoAnswers)) return;
   log::write(log::Level::error,
              fmt::format("{}: answered {}, which is no answer, taken as retry", handler_, result),
              {{"MQTT_HANDLER", handler_},
@@ -83,7 +82,8 @@ void DeliveryLog::resumed() {
               {"MQTT_PLUGIN", plugin_}});
 }
 
-void DeliveryLog::slow(std::string_view topic, Clock::duration took, Duration timeout) const {
+void DeliveryLog::slow(std::string_view topic, Clock::duration took, Duration timeout) {
+  if (!admits(kSlowCalls)) return;
   log::write(log::Level::warning,
              fmt::format("{}: {}: the call took {}, more than its timeout of {}", handler_,
                          log::shown_topic(topic),
@@ -92,19 +92,22 @@ void DeliveryLog::slow(std::string_view topic, Clock::duration took, Duration ti
              {{"MQTT_HANDLER", handler_}, {"MQTT_PLUGIN", plugin_}, {"MQTT_TOPIC", topic}});
 }
 
-void DeliveryLog::overdue(std::size_t answers, Duration timeout) const {
+void DeliveryLog::overdue(std::size_t answers, Duration timeout) {
+  if (!admits(kOverdue, answers)) return;
   log::write(log::Level::warning,
-             fmt::format("{}: no answer for {} pending messages within {}", handler_, answers,
-                         format_duration(timeout)),
+             fmt::format("{}: no answer for {} within {}", handler_,
+                         count(answers, "pending message"), format_duration(timeout)),
              {{"MQTT_HANDLER", handler_}, {"MQTT_PLUGIN", plugin_}});
 }
 
-void DeliveryLog::letters_lost(std::uint64_t letters) const {
+void DeliveryLog::letters_lost(std::uint64_t letters) {
+  if (!admits(kLostLetters, letters)) return;
   log::write(log::Level::warning,
-             fmt::format("{}: {} messages that were given up are not kept as dead letters, as the "
-                         "spool has no room for what was not in it: those of QoS 0, or "
-                         "acknowledged before they were stored",
-                         handler_, letters),
+             fmt::format("{}: {}, as the spool has no room for what was not "
+                         "in it: those of QoS 0, or acknowledged before they were stored",
+                         handler_,
+                         count(letters, "message that was given up is not kept as a dead letter",
+                               "messages that were given up are not kept as dead letters")),
              {{"MQTT_HANDLER", handler_}});
 }
 
@@ -113,22 +116,33 @@ void DeliveryLog::handler_said(std::string_view topic, std::string_view text) {
 }
 
 bool DeliveryLog::tell_left_out() {
-  std::uint64_t retries = 0, deaths = 0;
+  struct Rest {
+    log::Level level;
+    const char* what;
+  };
+  static constexpr std::array<Rest, kKinds> kRests{
+      {{log::Level::warning, "to be tried again"},
+       {log::Level::error, "given up: see 'fastmqttctl dead-letters list'"},
+       {log::Level::error, "answered with what is no answer"},
+       {log::Level::warning, "that took more than the timeout"},
+       {log::Level::warning, "without an answer in time"},
+       {log::Level::warning, "given up and not kept, for want of room in the spool"}}};
+  std::array<std::uint64_t, kKinds> left_out{};
   bool more = false;
   {
     auto limits = limits_.lock();
     const TimePoint now = Clock::now();
-    retries = limits->retries.take_left_out(now);
-    deaths = limits->deaths.take_left_out(now);
-    more = limits->retries.has_left_out() || limits->deaths.has_left_out();
+    for (int kind = 0; kind < kKinds; ++kind) {
+      left_out[kind] = (*limits)[kind].take_left_out(now);
+      more = more || (*limits)[kind].has_left_out();
+    }
   }
-  const auto tell = [this](log::Level level, std::uint64_t lines, const char* what) {
-    if (lines > 0)
-      log::write(level, fmt::format("{}: ... {} more {}", handler_, lines, what),
-                 {{"MQTT_HANDLER", handler_}, {"MQTT_PLUGIN", plugin_}});
-  };
-  tell(log::Level::warning, retries, "to be tried again in the last 10 s");
-  tell(log::Level::error, deaths, "given up in the last 10 s: see 'fastmqttctl dead-letters list'");
+  for (int kind = 0; kind < kKinds; ++kind)
+    if (left_out[kind] > 0)
+      log::write(
+          kRests[kind].level,
+          fmt::format("{}: ... {} more in 10 s {}", handler_, left_out[kind], kRests[kind].what),
+          {{"MQTT_HANDLER", handler_}, {"MQTT_PLUGIN", plugin_}});
   return more;
 }
 

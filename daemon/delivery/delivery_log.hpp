@@ -4,6 +4,7 @@
 // Any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,9 +40,9 @@ class DeliveryLog {
   void no_answer(const Delivery& delivery, fastmqtt_result result);
   void suspended();
   void resumed();
-  void slow(std::string_view topic, Clock::duration took, Duration timeout) const;
-  void overdue(std::size_t answers, Duration timeout) const;
-  void letters_lost(std::uint64_t letters) const;
+  void slow(std::string_view topic, Clock::duration took, Duration timeout);
+  void overdue(std::size_t answers, Duration timeout);
+  void letters_lost(std::uint64_t letters);
   // The handler's own words, of what it took for an error.
   void handler_said(std::string_view topic, std::string_view text);
 
@@ -51,14 +52,16 @@ class DeliveryLog {
   bool tell_left_out();
 
  private:
-  struct Limits {
-    LogLimit retries, deaths;
-  };
+  // What may come by the thousand.
+  enum Kind { kRetries, kDeaths, kNoAnswers, kSlowCalls, kOverdue, kLostLetters, kKinds };
+  bool admits(Kind kind, std::uint64_t count = 1) {
+    return (*limits_.lock())[kind].admits(Clock::now(), count);
+  }
   void remember(std::string_view topic, std::string what, bool own_words = false);
 
   const std::string handler_, plugin_;
   DeliveryTap& tap_;
-  Guarded<Limits> limits_;
+  Guarded<std::array<LogLimit, kKinds>> limits_;
   mutable Guarded<std::optional<Trouble>> trouble_;
 };
 

@@ -186,7 +186,7 @@ Dispatcher::Restored Dispatcher::restore() {
 void Dispatcher::warn_of_messages_for_others() const {
   for (const auto& [name, left] : left_for_others())
     log::write(log::Level::warning,
-               fmt::format("{} wait in the spool for the handler {}, which is not configured: they "
+               fmt::format("{} in the spool for the handler {}, which is not configured: they "
                            "stay there until it is, or until 'fastmqttctl forget {}' drops the "
                            "messages, and 'fastmqttctl dead-letters drop' the dead letters",
                            what_waits(left.waiting, left.dead_letters), name, name),
@@ -289,7 +289,8 @@ std::string Dispatcher::what_stays() {
   for (const auto& [name, left] : left_for_others()) add(name, left);
   if (whose.empty()) return {};
   return fmt::format(
-      "{} stay in the spool ({}): 'fastmqttctl dead-letters' replays or drops dead letters, "
+      "{} in the spool ({}), and stay there: 'fastmqttctl dead-letters' replays or drops dead "
+      "letters, "
       "'fastmqttctl forget' drops the messages of handlers that are not configured",
       what_waits(messages, letters), whose);
 }

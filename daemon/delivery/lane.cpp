@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "daemon/base/log.hpp"
+#include "daemon/config/words.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -97,9 +98,8 @@ std::size_t Lane::keep_unstored() {
   stats_->not_stored += lost;
   if (lost > 0)
     log::write(log::Level::error,
-               fmt::format("{}: {} messages that were in memory only are lost: they cannot be "
-                           "stored: {}",
-                           name(), lost, why),
+               fmt::format("{}: {} lost: what was in memory only cannot be stored: {}", name(),
+                           count(lost, "message is", "messages are"), why),
                {{"MQTT_HANDLER", name()}});
   return kept.size();
 }
@@ -133,6 +133,14 @@ std::size_t Lane::retrying() const { return sum(workers_, &Worker::retrying); }
 
 bool Lane::suspended() const {
   return std::ranges::any_of(workers_, [](const auto& worker) { return worker->suspended(); });
+}
+
+std::optional<TimePoint> Lane::next_try() const {
+  std::optional<TimePoint> soonest;
+  for (const auto& worker : workers_)
+    if (const auto next = worker->next_try(); next && (!soonest || *next < *soonest))
+      soonest = next;
+  return soonest;
 }
 
 bool Lane::at_rest() const {

@@ -92,6 +92,8 @@ class Lane {
   // What was given up and is still kept.
   std::size_t dead_letters() const { return spool_ ? spool_->dead(key_) : 0; }
   bool suspended() const;
+  // While it is suspended: not before then is one message tried.
+  std::optional<TimePoint> next_try() const;
   // No worker is doing anything, or would lose anything if it ended now.
   bool at_rest() const;
   // Since the last call: what was dropped, and what expired before it could be delivered.

@@ -132,6 +132,10 @@ class LaneQueue {
   std::vector<Delivery> take_unstored();
 
   bool suspended() const { return suspended_; }
+  // While it is suspended: not before then is one message tried.
+  std::optional<TimePoint> next_try() const {
+    return suspended_ ? std::optional(probe_at_) : std::nullopt;
+  }
   // What is held for a retry is due at once; after that it waits as ever.
   void hurry();
 

@@ -89,6 +89,7 @@ class Worker : private HandlerRequests {
   std::size_t unstored() { return state_.lock()->queue.unstored(); }
   std::size_t retrying() { return state_.lock()->queue.retrying(); }
   bool suspended() { return state_.lock()->queue.suspended(); }
+  std::optional<TimePoint> next_try() { return state_.lock()->queue.next_try(); }
   // It is doing nothing, and would lose nothing if it ended now.
   bool at_rest() {
     auto state = state_.lock();

@@ -30,13 +30,26 @@ std::string_view text_of(const spdlog::details::log_msg& line) {
   return {line.payload.data(), line.payload.size()};
 }
 
+// What came from outside cannot drive the terminal that shows it, nor pass for binary data.
+std::string escaped(std::string_view text, bool newlines) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte >= 0x20 && byte != 0x7F) || c == '\t' || (newlines && c == '\n'))
+      shown += c;
+    else
+      fmt::format_to(std::back_inserter(shown), "\\x{:02x}", byte);
+  }
+  return shown;
+}
+
 // One sd_journal_sendv(3) a line: MESSAGE, PRIORITY and the line's own fields.
 class JournalSink : public spdlog::sinks::base_sink<std::mutex> {
  private:
   void sink_it_(const spdlog::details::log_msg& line) override {
     std::vector<std::string> fields;
     fields.reserve(8);
-    fields.push_back("MESSAGE=" + std::string(text_of(line)));
+    fields.push_back("MESSAGE=" + escaped(text_of(line), /*newlines=*/true));
     fields.push_back("PRIORITY=" + std::to_string(priority(line.level)));
     for (const log::Field& field : log::current_fields())
       fields.push_back(std::string(field.name) + "=" + std::string(field.value));
@@ -47,7 +60,7 @@ class JournalSink : public spdlog::sinks::base_sink<std::mutex> {
   void flush_() override {}
 };
 
-// A line of text each; what came from outside cannot forge a line or drive the terminal.
+// A line of text each: what came from outside cannot forge one.
 class StandardErrorSink : public spdlog::sinks::base_sink<std::mutex> {
  private:
   void sink_it_(const spdlog::details::log_msg& line) override {
@@ -65,8 +78,7 @@ class StandardErrorSink : public spdlog::sinks::base_sink<std::mutex> {
     text += ' ';
     text += terminal_ ? coloured_name(line.level) : plain_name(line.level);
     text += ' ';
-    escape(text_of(line), text);
-    text += '\n';
+    text += escaped(text_of(line), /*newlines=*/false) + '\n';
     // One write, so that lines of several processes on one terminal stay whole.
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
   }
@@ -88,16 +100,6 @@ class StandardErrorSink : public spdlog::sinks::base_sink<std::mutex> {
       default: return "\x1b[2mdebug\x1b[0m  ";
     }
   }
-  static void escape(std::string_view from, std::string& to) {
-    for (const char c : from) {
-      const auto byte = static_cast<unsigned char>(c);
-      if ((byte >= 0x20 && byte != 0x7F) || c == '\t')
-        to += c;
-      else
-        fmt::format_to(std::back_inserter(to), "\\x{:02x}", byte);
-    }
-  }
-
   const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
 };
 

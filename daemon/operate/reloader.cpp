@@ -40,11 +40,6 @@ std::string if_not_connected(const SessionState& session) {
   return "; but it is " + describe(session);
 }
 
-std::string word(LogTarget target) {
-  const auto& all = Words<LogTarget>::kAll;
-  return std::string(std::ranges::find(all, target, &Word<LogTarget>::value)->text);
-}
-
 std::string socket_of(const ControlConfig& config) {
   return config.socket ? config.socket->value() : default_control_socket().string();
 }
@@ -185,8 +180,7 @@ void Reloader::prepare(Prepared& prepared) const {
   });
   std::vector<HandlerLibrary> libraries;
   set_up_handlers(config, libraries, problems, [&](const std::vector<HandlerToRun>& handlers) {
-    prepared.lineup =
-        running_.dispatcher.prepare(handlers, config.mqtt.optimistic_acknowledgement);
+    prepared.lineup = running_.dispatcher.prepare(handlers, config.mqtt.optimistic_acknowledgement);
   });
   prepared.idle = idle_plugins(config, libraries);
 }
@@ -205,7 +199,7 @@ void Reloader::check_what_stays(const Config& config, std::vector<Problem>& prob
   if (socket != next && !concerns(problems, "control"))
     report(config.control.place, "control.socket", socket, next);
   if (config.log.target != config_.log.target && !concerns(problems, "log"))
-    report({}, "log.target", word(config_.log.target), word(config.log.target));
+    report({}, "log.target", word_of(config_.log.target), word_of(config.log.target));
 }
 
 void Reloader::put_in_force(Prepared prepared) {
@@ -234,8 +228,7 @@ void Reloader::put_in_force(Prepared prepared) {
   add_to(text, changed.added, "new");
   add_to(text, changed.replaced, "changed");
   add_to(text, changed.removed, "gone");
-  summary_ = fmt::format("{} handler{}{}{}", handlers, handlers == 1 ? "" : "s",
-                         text.empty() ? ", all as before" : ": ", text);
+  summary_ = count(handlers, "handler") + (text.empty() ? ", all as before" : ": ") + text;
   if (other_session) summary_ += "; the session is made anew, since something in mqtt has changed";
   if (other_web)
     summary_ += config_.http.listen

@@ -1,10 +1,14 @@
 #include "daemon/operate/status_json.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "daemon/base/build_info.hpp"
+#include "daemon/base/log.hpp"
 #include "daemon/base/wall_time.hpp"
+#include "daemon/config/schema.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -52,11 +56,23 @@ Json filters_json(const Lane& lane) {
   return filters;
 }
 
+double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
 Json trouble_json(const DeliveryLog& log) {
   const auto trouble = log.last_trouble();
   if (!trouble) return nullptr;
   return {
       {"time", local_time(trouble->time_ns)}, {"topic", trouble->topic}, {"text", trouble->what}};
+}
+
+Json stuck_json(const std::optional<Lane::Stuck>& stuck) {
+  if (!stuck) return nullptr;
+  return {{"seconds", seconds(stuck->since)}, {"topic", stuck->topic}};
+}
+
+Json next_try_json(const Lane& lane, TimePoint now) {
+  const auto next = lane.next_try();
+  return next ? Json(std::max(0.0, seconds(*next - now))) : Json();
 }
 
 }  // namespace
@@ -69,6 +85,7 @@ const char* state_of(Lane& lane) {
 }
 
 Json handler_json(Lane& lane) {
+  const TimePoint now = Clock::now();
   const Lane::Counts counts = lane.counts();
   const Outbox::Counts published = lane.publish_counts();
   const auto handling = lane.stats()->handling.Collect().histogram;
@@ -79,6 +96,9 @@ Json handler_json(Lane& lane) {
           {"filters", filters_json(lane)},
           {"workers", lane.config().workers},
           {"state", state_of(lane)},
+          {"stuck", stuck_json(lane.stuck(now))},
+          {"next_try_in_seconds", next_try_json(lane, now)},
+          {"log_level", word_of(log::level_of(lane.name()))},
           {"waiting", lane.waiting()},
           {"waiting_in_memory", lane.unstored()},
           {"retrying", lane.retrying()},
@@ -104,6 +124,7 @@ Json status_json(Dispatcher& dispatcher, const Session& session, Spool& spool) {
           {"started", local_time(kStarted)},
           {"connection", connection_json(session.state())},
           {"spool", spool_json(dispatcher, spool)},
+          {"log_level", word_of(log::level())},
           {"publishing", dispatcher.outbox().waiting()},
           {"handlers", handlers}};
 }

@@ -10,6 +10,7 @@
 #include "daemon/base/error.hpp"
 #include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
+#include "daemon/config/words.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -50,7 +51,7 @@ std::string handlers_at_rest(const Dispatcher& dispatcher) {
 
 std::string refused_subscriptions(const SessionState& session) {
   if (session.refused.empty()) return "";
-  return fmt::format("; the broker refuses {} subscriptions", session.refused.size());
+  return "; the broker refuses " + count(session.refused.size(), "subscription");
 }
 
 // What waits for nobody; empty when nothing does.
@@ -64,7 +65,8 @@ std::string left_behind(const Dispatcher& dispatcher) {
   }
   if (names.empty()) return "";
   const bool one = names.size() == 1;
-  return fmt::format("; {} messages wait for the {} {}, which {} not configured", messages,
+  return fmt::format("; {} for the {} {}, which {} not configured",
+                     count(messages, "message waits", "messages wait"),
                      one ? "handler" : "handlers", some_of(names), one ? "is" : "are");
 }
 
@@ -90,7 +92,8 @@ void Supervisor::become_ready() {
   if (ready_ || stopping_) return;
   ready_ = true;
   notify("READY=1");
-  log::info("ready: {} handlers, {}", dispatcher_.lanes().size(), describe(session_.state()));
+  log::info("ready: {}, {}", count(dispatcher_.lanes().size(), "handler"),
+            describe(session_.state()));
 }
 
 // The time says which reload it is (sd_notify(3)).
@@ -126,7 +129,8 @@ void Supervisor::look() {
 // that is quick, then without new messages.
 void Supervisor::stop(int signal) {
   if (stopping_) {
-    log::warning("second signal: exiting at once, {} messages not handled", dispatcher_.waiting());
+    log::warning("second signal: exiting at once, {} not handled",
+                 count(dispatcher_.waiting(), "message"));
     ::signal(signal, SIG_DFL);
     sigset_t one;
     sigemptyset(&one);
@@ -140,7 +144,7 @@ void Supervisor::stop(int signal) {
 void Supervisor::begin_stop() {
   stopping_ = true;
   stop_began_ = Clock::now();
-  log::info("stopping: {} messages to be handled, within {}", dispatcher_.waiting(),
+  log::info("stopping: {} to be handled, within {}", count(dispatcher_.waiting(), "message"),
             format_duration(shutdown_timeout_));
   const auto allowed = std::chrono::microseconds(shutdown_timeout_ + kStopSlack).count();
   notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(allowed));
@@ -165,11 +169,13 @@ void Supervisor::give_up() {
   dispatcher_.abandon();
   for (const auto& lane : dispatcher_.lanes())
     if (const std::size_t waiting = lane->waiting(); waiting > 0 && !lane->finished())
-      log::write(log::Level::warning,
-                 fmt::format("{}: {} messages were not handled within the shutdown timeout of {}: "
-                             "they are kept for the next start",
-                             lane->name(), waiting, format_duration(shutdown_timeout_)),
-                 {{"MQTT_HANDLER", lane->name()}});
+      log::write(
+          log::Level::warning,
+          fmt::format("{}: {} not handled within the shutdown timeout of {}: kept for the next "
+                      "start",
+                      lane->name(), count(waiting, "message was", "messages were"),
+                      format_duration(shutdown_timeout_)),
+          {{"MQTT_HANDLER", lane->name()}});
   // Lanes between two calls end in no time; one that hangs in a call never does.
   loop_.once_after(200ms, [this] { loop_.finish(exit_status_); });
 }
@@ -242,7 +248,8 @@ void Supervisor::report_losses() {
   if (report_timer_) return;
   const auto report = [this](const Lane& lane, std::uint64_t messages, const char* what) {
     if (messages == 0) return;
-    log::write(log::Level::warning, fmt::format("{}: {} messages {}", lane.name(), messages, what),
+    log::write(log::Level::warning,
+               fmt::format("{}: {} {}", lane.name(), count(messages, "message"), what),
                {{"MQTT_HANDLER", lane.name()}});
     report_timer_ = true;
   };
@@ -254,9 +261,9 @@ void Supervisor::report_losses() {
   }
   if (const auto unrouted = dispatcher_.take_unrouted(); unrouted.messages > 0) {
     log::write(log::Level::warning,
-               fmt::format("{} messages that no handler wants, one of them on {}: the broker keeps "
-                           "a subscription of an earlier configuration, ignoring",
-                           unrouted.messages, log::shown_topic(unrouted.topic)),
+               fmt::format("{} that no handler wants, one of them on {}: the broker keeps a "
+                           "subscription of an earlier configuration, ignoring",
+                           count(unrouted.messages, "message"), log::shown_topic(unrouted.topic)),
                {{"MQTT_TOPIC", unrouted.topic}});
     report_timer_ = true;
   }
@@ -280,9 +287,10 @@ void Supervisor::show_status() {
 void Supervisor::send_status() {
   std::uint64_t dead = 0;
   for (const auto& lane : dispatcher_.lanes()) dead += lane->counts().dead;
-  std::string status = fmt::format("{}{}; {} handlers, {} messages waiting, {} given up",
-                                   stopping_ ? "stopping: " : "", describe(session_.state()),
-                                   dispatcher_.lanes().size(), dispatcher_.waiting(), dead);
+  std::string status =
+      fmt::format("{}{}; {}, {} waiting, {} given up", stopping_ ? "stopping: " : "",
+                  describe(session_.state()), count(dispatcher_.lanes().size(), "handler"),
+                  count(dispatcher_.waiting(), "message"), dead);
   if (const std::size_t unsent = dispatcher_.outbox().waiting(); unsent > 0)
     status += fmt::format(", {} to be published", unsent);
   std::vector<std::string> names;

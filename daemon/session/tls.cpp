@@ -165,7 +165,11 @@ int verify(int good, X509_STORE_CTX* store) {
   if (const std::string which = certificate_text(certificate); !which.empty())
     *verdict += ": " + which;
   if (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)
-    *verdict += ", for " + names_of(certificate);
+    *verdict += ", for " + names_of(certificate) + ": set mqtt.host to a name that it is for";
+  if (error == X509_V_ERR_CERT_HAS_EXPIRED)
+    *verdict += ": renew it, unless it is this machine's clock that is wrong";
+  if (error == X509_V_ERR_CERT_NOT_YET_VALID)
+    *verdict += ": set this machine's clock, if that is wrong";
   if (error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
       error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
       error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT)

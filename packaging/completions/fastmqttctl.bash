@@ -4,6 +4,15 @@ _fastmqttctl_handlers() {
   fastmqttctl "${socket[@]}" handlers 2>/dev/null | awk 'NR > 1 { print $1 }'
 }
 
+# Those that are gone, with something left behind.
+_fastmqttctl_gone() {
+  fastmqttctl "${socket[@]}" status 2>/dev/null | sed -n 's/.* for the handler \(.*\), which is not configured$/\1/p'
+}
+
+_fastmqttctl_letters() {
+  fastmqttctl "${socket[@]}" dead-letters list 2>/dev/null | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1 }'
+}
+
 _fastmqttctl() {
   local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
   local command="" sub="" socket=() i words=""
@@ -23,6 +32,7 @@ _fastmqttctl() {
     "") words="status handlers route match try tail top reload log-level dead-letters pause resume forget --socket --version --help" ;;
     status | handlers | route | tail) words="--json" ;;
     pause | resume) words=$(_fastmqttctl_handlers) ;;
+    forget) words=$(_fastmqttctl_gone) ;;
     log-level) words="$([[ -z $sub ]] && _fastmqttctl_handlers) debug info warning error" ;;
     try)
       words="--topic --payload --options --qos --retain --content-type --response-topic --correlation-data --user-property --timeout"
@@ -32,8 +42,8 @@ _fastmqttctl() {
       case $sub in
         "") words="list show replay drop" ;;
         list) words="--handler --json" ;;
-        show) words="--json" ;;
-        *) words="--all --handler" ;;
+        show) words="--json $(_fastmqttctl_letters)" ;;
+        *) words="--all --handler $(_fastmqttctl_letters)" ;;
       esac
       ;;
   esac

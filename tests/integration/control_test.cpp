@@ -14,6 +14,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::SizeIs;
@@ -183,7 +184,7 @@ TEST_F(ControlIntegration, DeadLettersOfOneHandlerLeaveRoomForTheOthers) {
   await_subscriptions({"n/#", "g"});
   const std::string large(10'000, 'x');
   for (int i = 0; i < 200; ++i) publish(broker_, "n/1", large, {.qos = 0});
-  await_log("picky: .* messages that were given up are not kept as dead letters");
+  await_log("picky: .*given up (is|are) not kept as");
   publish(broker_, "g", "stored");
   await_payload("good", "stored");
 }
@@ -210,6 +211,33 @@ TEST_F(ControlIntegration, SaysWhichDeadLettersThereAreNot) {
                                              {"dead-letters", "show", "-1"},
                                              {"forget"}})
     EXPECT_EQ(ctl(wrong).exit, Exit{.status = 64}) << wrong.back();
+}
+
+// ---- completion --------------------------------------------------------------------------------
+
+TEST_F(ControlIntegration, BashCompletesWhatTheDaemonHas) {
+  give_up(numbers(2));
+  restart(recorder("stays", "n/#"));
+  publish(broker_, "n/1", "x");
+  await_records("stays", 1);
+  const auto words_after = [&](const std::string& line) {
+    const auto file = std::filesystem::path(FASTMQTTD_SOURCE_DIR) / "packaging/completions";
+    const Finished done =
+        run({.argv = {"bash", "-c",
+                      "PATH=" + std::filesystem::path(FASTMQTTCTL_PROGRAM).parent_path().string() +
+                          ":$PATH; . " + (file / "fastmqttctl.bash").string() +
+                          "; COMP_WORDS=(fastmqttctl --socket " + socket().string() + " " + line +
+                          " ''); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _fastmqttctl; "
+                          "echo ${COMPREPLY[@]}"}});
+    EXPECT_THAT(done.errors, IsEmpty());
+    return done.output;
+  };
+  EXPECT_EQ(words_after("pause"), "stays\n");
+  EXPECT_EQ(words_after("log-level"), "stays debug info warning error\n");
+  EXPECT_EQ(words_after("forget"), "picky\n");
+  EXPECT_EQ(words_after("dead-letters show"), "--json 1 2\n");
+  EXPECT_EQ(words_after("dead-letters replay"), "--all --handler 1 2\n");
+  EXPECT_EQ(words_after("dead-letters replay --all --handler"), "stays\n");
 }
 
 // ---- forget and status -------------------------------------------------------------------------
@@ -259,11 +287,13 @@ TEST_F(ControlIntegration, ShowsTheStatusOnOneScreen) {
       said({"status"}),
       MatchesRegex("connection  connected to [0-9.:]+, since [-0-9T:+]+\n"
                    "spool       [0-9.]+[KM]iB of 1.0GiB, 1 message waiting\n"
-                   "publishing  0 messages on their way to the broker\n\n"
+                   "publishing  0 messages on the way to the broker\n"
+                   "log level   debug\n\n"
                    "HANDLER  PLUGIN        WAITING  DONE  FAILED  DEAD LETTERS  STATE\n"
                    "good     recorder 1.0        0     3       0             0  running\n"
                    "bad      recorder 1.0        1     0 +[0-9]+             0  suspended\n\n"
-                   "bad: [-0-9T:+]+: b/1: failed, and is to be tried again\n"));
+                   "bad: suspended: the next try is in [0-9.]+m?s\n"
+                   "bad: last trouble, [-0-9T:+]+: b/1: failed, and is to be tried again\n"));
   broker_.stop();
   EXPECT_TRUE(eventually([&] {
     return said({"status"}).find("connection  not connected to 127.0.0.1:") == 0;
@@ -327,12 +357,14 @@ TEST_F(ControlIntegration, SetsLogLevelsUntilTheNextReload) {
         {"a/#", "b/#"});
   said({"log-level", "error"});
   said({"log-level", "one", "debug"});
+  EXPECT_THAT(said({"status"}), HasSubstr("\nlog level   error; one: debug\n"));
   EXPECT_THAT(ctl({"log-level", "loud"}).errors, HasSubstr("log level 'loud': there is none"));
   EXPECT_THAT(ctl({"log-level", "nobody", "debug"}).errors,
               HasSubstr("nobody: there is no handler"));
   configure(recorder("one", "a/#", "answer: reject") + recorder("two", "b/#", "answer: reject"));
   ASSERT_EQ(ctl({"reload"}).exit, Exit{});
   await_log("info .* reloaded: ");
+  EXPECT_THAT(said({"status"}), HasSubstr("\nlog level   debug\n"));
 }
 
 TEST_F(ControlIntegration, ShowsDeliveriesAsTheyCome) {

@@ -132,7 +132,7 @@ TEST_P(SpoolIntegration, GivesBackWhatAKilledDaemonHadAcknowledged) {
   broker_.stop();  // it has nothing to send again
   release("all");
   daemon_.start_ready();
-  await_log("100 messages of an earlier run are to be handled first");
+  await_log("to be handled first: 100 messages of an earlier run");
   const Records got = await_records("all", 100);
   for (const char* topic : {"n/1", "n/2"}) {
     Records of_topic;
@@ -333,7 +333,7 @@ TEST_F(IntegrationTest, WhatExpiresWhileItWaitsIsNotDelivered) {
   ASSERT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > expired; }));
   release("all");
   EXPECT_THAT(payloads(await_records("all", 2)), ElementsAre("first", "long"));
-  await_log("all: 1 messages expired while they waited");
+  await_log("all: 1 message expired while they waited");
   EXPECT_TRUE(
       eventually([&] { return SpoolFile(daemon_.file("state") / "spool.db").messages() == 0; }));
 }

@@ -244,7 +244,7 @@ TEST_F(Start, PluginsThatWaitForAnEntryAreNamed) {
   daemon_.configure(daemon_.mqtt_section(broker_));
   const Finished done = check();
   EXPECT_EQ(done.exit, Exit{}) << done.errors;
-  EXPECT_TRUE(has_line(done.output, "good: 1 handlers"));
+  EXPECT_TRUE(has_line(done.output, "good: 1 handler$"));
   EXPECT_TRUE(has_line(done.output, "run once an entry under 'handlers' names them: recorder$"));
   daemon_.start_ready();
   await_log("run once an entry under 'handlers' names them: recorder");

@@ -87,7 +87,8 @@ TEST_F(Tls, Expired) {
                              .alternatives = "DNS:localhost",
                              .valid_from = -7200,
                              .valid_to = -3600}));
-  expect_refused(ssl(), "TLS: certificate has expired: CN = localhost, valid from .* to .* GMT");
+  expect_refused(ssl(),
+                 "TLS: certificate has expired: CN = localhost, valid from .* to .* GMT: renew it");
 }
 
 TEST_F(Tls, NotYetValid) {

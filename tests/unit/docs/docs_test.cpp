@@ -211,6 +211,20 @@ TEST(Docs, EveryCommandIsCompletedAndInTheManPage) {
   }
 }
 
+TEST(Docs, EveryOptionIsCompletedAndInTheManPage) {
+  const auto options =
+      all_matches(read("daemon/ctl/main.cpp"), "add_(?:option|flag)\\(\\s*\"--([a-z-]+)\"");
+  EXPECT_GE(options.size(), 13u);
+  const std::string man =
+      std::regex_replace(read("packaging/man/fastmqttctl.1"), std::regex("\\\\-"), "-");
+  for (const std::string& option : options) {
+    EXPECT_THAT(man, HasSubstr("--" + option));
+    EXPECT_THAT(read("packaging/completions/fastmqttctl.bash"), HasSubstr("--" + option));
+    EXPECT_THAT(read("packaging/completions/_fastmqttctl"), HasSubstr("--" + option + "["));
+    EXPECT_THAT(read("packaging/completions/fastmqttctl.fish"), HasSubstr("-l " + option + " "));
+  }
+}
+
 TEST(Docs, EveryRequestIsInTheManPage) {
   const auto paths = all_matches(read("daemon/operate/control_server.cpp"), "\"(/v1/[a-z/-]+)\"");
   EXPECT_GE(paths.size(), 13u);
