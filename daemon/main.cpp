@@ -37,6 +37,7 @@
 #include "daemon/operate/web.hpp"
 #include "daemon/plugin/handler_library.hpp"
 #include "daemon/session/session.hpp"
+#include "daemon/spool/crash_note.hpp"
 #include "daemon/spool/state_directory.hpp"
 
 namespace fastmqttd {
@@ -180,6 +181,7 @@ int run(const Config& config, const std::string& config_file) {
   auto start_watch = std::make_unique<StartWatch>();
   const std::filesystem::path state = state_directory(config.spool);
   Spool spool(state, config.spool);
+  set_crash_note_directory(state);
   const Handlers handlers = load_handlers(config, attention, &spool);
   UniqueFd web_socket = listen_for_web(config);
   start_watch.reset();

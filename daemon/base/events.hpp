@@ -19,6 +19,7 @@ inline constexpr std::string_view kDeadLetter = "45dec18a86e6419b9c57a7813c035d1
 inline constexpr std::string_view kSpoolFull = "d1610625ca524e59aa83a9f94e13e23d";
 inline constexpr std::string_view kSpoolRecovered = "474b0aea72004b3db693c1f1bd2b7143";
 inline constexpr std::string_view kHandlerStuck = "3653ba9a64c24581a6019e56b2a4ee82";
+inline constexpr std::string_view kHandlerDied = "28fe813cd72c44e782d05fbc56642ab8";
 inline constexpr std::string_view kReloadApplied = "462cdd7659e74c1f9b9818b4b2b71196";
 inline constexpr std::string_view kReloadRefused = "b9e3f57542f147a9a9b15fd89beac277";
 inline constexpr std::string_view kConfigError = "86a38961db5f43e1b7ae0a62621dcefc";

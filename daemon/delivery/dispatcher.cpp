@@ -5,6 +5,7 @@
 
 #include "daemon/base/log.hpp"
 #include "daemon/config/words.hpp"
+#include "daemon/delivery/crash_blame.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -165,6 +166,10 @@ LanePtr Dispatcher::lane(const std::string& handler) const { return find(lanes()
 Dispatcher::Restored Dispatcher::restore() {
   Restored restored;
   if (!spool_) return restored;
+  if (const auto note = read_crash_note()) {
+    if (const LanePtr lane = this->lane(note->handler)) blame(*note, *lane, *spool_);
+    remove_crash_note();
+  }
   std::vector<Outbox::SenderPtr> senders;
   for (const LanePtr& lane : lanes()) {
     if (lane->paused())

@@ -211,7 +211,7 @@ void LaneQueue::take(std::size_t max, TimePoint now, Taken& taken) {
   early_answers_.clear();
   if (suspended_) return take_probe(now, taken);
   take_due(max, now, taken);
-  take_ready(max, now, taken);
+  if (!ends_alone(taken.batch)) take_ready(max, now, taken);
 }
 
 void LaneQueue::take_ready(std::size_t max, TimePoint now, Taken& taken) {
@@ -245,9 +245,21 @@ void LaneQueue::keep_in(HeldTopics::iterator topic, Delivery delivery, ToPark& t
   wait_in(topic, std::move(delivery));
 }
 
+// One at which the daemon crashed is handed over by itself: else the next crash would not say which
+// of them it was.
+bool LaneQueue::ends_alone(const std::vector<Delivery>& batch) {
+  return !batch.empty() && batch.back().crashes > 0;
+}
+
 void LaneQueue::take_due(std::size_t max, TimePoint now, Taken& taken) {
-  while (taken.batch.size() < max && !due_.empty() && due_.begin()->first <= now)
-    take_held(held_.find(due_.begin()->second), max, now, taken);
+  while (taken.batch.size() < max && !due_.empty() && due_.begin()->first <= now &&
+         !ends_alone(taken.batch)) {
+    const auto topic = held_.find(due_.begin()->second);
+    const bool crashed =
+        !topic->second.waiting.empty() && topic->second.waiting.front().crashes > 0;
+    if (crashed && !taken.batch.empty()) return;
+    take_held(topic, max, now, taken);
+  }
 }
 
 void LaneQueue::take_held(HeldTopics::iterator topic, std::size_t max, TimePoint now,

@@ -38,6 +38,7 @@ struct Delivery {
   std::uint64_t id = 0;        // of the attempt at hand, never used again
   std::uint32_t attempt = 0;   // 1 once it has been handed over
   std::uint32_t failures = 0;  // attempts that count against its limit
+  std::uint32_t crashes = 0;   // of those, the ones that ended the daemon
   TimePoint arrived;
   TimePoint due{};                   // not before
   TimePoint deadline{};              // of the answer to the attempt at hand
@@ -183,6 +184,7 @@ class LaneQueue {
   bool is_full() const;
   bool is_to_be_parked(const Message& message) const;
   bool held_enough() const;
+  static bool ends_alone(const std::vector<Delivery>& batch);
   void take_ready(std::size_t max, TimePoint now, Taken& taken);
   void take_due(std::size_t max, TimePoint now, Taken& taken);
   void take_held(HeldTopics::iterator topic, std::size_t max, TimePoint now, Taken& taken);

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <string_view>
 
+#include "daemon/base/alternate_stack.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/message/view.hpp"
+#include "daemon/plugin/handler_call.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -137,9 +139,13 @@ std::optional<Worker::Stuck> Worker::stuck(TimePoint now) {
   if (began == TimePoint() || now - began <= config_.timeout) return std::nullopt;
   const auto since = std::chrono::duration_cast<Duration>(now - began);
   const std::vector<Delivery>& batch = state->taken.batch;
-  if (handling >= batch.size()) return Stuck{"", since};  // in on_wake()
-  const MessagePtr& message = batch[handling].message;
-  return Stuck{message ? std::string(message->topic()) : std::string(), since};
+  Stuck stuck{.since = since};
+  if (handling >= batch.size()) return stuck;  // in on_wake()
+  if (const MessagePtr& first = batch[handling].message) stuck.topic = first->topic();
+  const std::size_t end = instance_->takes_batches() ? batch.size() : handling + 1;
+  for (std::size_t i = handling; i < end; ++i)
+    if (batch[i].message && batch[i].stored) stuck.messages.push_back(batch[i].message->id());
+  return stuck;
 }
 
 // What `act` makes of answers, under the lock.
@@ -186,6 +192,7 @@ bool Worker::publish(MessagePtr message) {
 
 void Worker::run() {
   ::pthread_setname_np(::pthread_self(), thread_name_.c_str());
+  const AlternateStack for_signals;
   {
     auto state = state_.lock();
     while (wait_for_work(state)) {
@@ -327,6 +334,7 @@ Delivery Worker::delivery_of(Backlog::Waiting waiting) const {
   delivery.stored = true;
   delivery.attempt = waiting.attempts;
   delivery.failures = waiting.failures;
+  delivery.crashes = waiting.crashes;
   delivery.arrived = arrival(*delivery.message);
   if (waiting.due_ns > real)
     delivery.due = Clock::now() + std::min<nanoseconds>(nanoseconds(waiting.due_ns - real),
@@ -382,7 +390,9 @@ void Worker::show(const std::vector<Delivery>& batch) {
   views_->messages.clear();
   views_->properties.clear();
   view_list_.clear();
+  in_hand_.clear();
   for (const Delivery& delivery : batch) {
+    in_hand_.push_back(delivery.stored ? delivery.message->id() : 0);
     fastmqtt_message& view = views_->messages.emplace_back(delivery.message->view());
     mark(*delivery.message, view);
     view.id = delivery.id;
@@ -456,7 +466,9 @@ TimePoint Worker::call(std::size_t first, std::size_t count) {
   handling_ = first;
   call_began_ = began;
   in_turn_ = std::this_thread::get_id();
+  HandlerCall::takes(in_hand_.data() + first, count);
   instance_->on_messages(view_list_.data() + first, count, results_.data() + first);
+  HandlerCall::takes(nullptr, 0);
   in_turn_ = std::thread::id();
   call_began_ = TimePoint();
   const TimePoint returned = Clock::now();
@@ -517,9 +529,9 @@ void Worker::note(Delivery delivery, fastmqtt_result result, const Settled& sett
     case Settled::Kind::retry:
       ++shared_.stats.retry;
       if (delivery.stored)
-        changes.emplace_back(
-            RetryAt{message, shared_.key, delivery.attempt, delivery.failures,
-                    realtime_ns() + std::chrono::nanoseconds(settled.pause).count()});
+        changes.emplace_back(RetryAt{
+            message, shared_.key, delivery.attempt, delivery.failures,
+            realtime_ns() + std::chrono::nanoseconds(settled.pause).count(), delivery.crashes});
       break;
     case Settled::Kind::dead:
       ++shared_.stats.dead;

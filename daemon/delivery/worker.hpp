@@ -31,8 +31,9 @@ class Worker : private HandlerRequests {
  public:
   // A call into the handler that takes longer than its timeout.
   struct Stuck {
-    std::string topic;
+    std::string topic = {};
     Duration since{};
+    std::vector<std::uint64_t> messages = {};  // those in the call, by their ids in the spool
   };
 
   // What the workers of a handler share; all must outlive them.
@@ -178,6 +179,7 @@ class Worker : private HandlerRequests {
 
   std::shared_ptr<Views> views_;  // of the batch; the worker's own, kept by pending deliveries too
   std::vector<const fastmqtt_message*> view_list_;  // the worker's own
+  std::vector<std::uint64_t> in_hand_;              // of the batch: its ids in the spool, or 0
   std::vector<fastmqtt_result> results_;            // the worker's own
   std::vector<Clock::duration> took_;               // likewise, of those that were tried
   std::vector<bool> tried_;  // of the batch, handed to the handler; the worker's own

@@ -11,6 +11,7 @@
 #include "daemon/base/events.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/config/words.hpp"
+#include "daemon/spool/crash_note.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -182,6 +183,7 @@ void Supervisor::give_up() {
 
 void Supervisor::tick() {
   const std::map<std::string, Stuck> now_stuck = stuck();
+  note_stuck(now_stuck);
   for (const auto& [who, what] : now_stuck) {
     if (!known_stuck_.contains(who)) say(who, what);
     if (what.abort) abort_for(who, what);
@@ -192,6 +194,17 @@ void Supervisor::tick() {
   known_stuck_ = now_stuck;
   if (watched_ && now_stuck.empty()) notify("WATCHDOG=1");
   show_status();
+}
+
+// For the next start, however this run ends: else it would hang at the same message for ever.
+void Supervisor::note_stuck(const std::map<std::string, Stuck>& now_stuck) const {
+  const auto one = std::ranges::find_if(
+      now_stuck, [](const auto& stuck) { return !stuck.second.messages.empty(); });
+  if (one != now_stuck.end())
+    write_crash_note(one->first.c_str(), "hung", one->second.messages.data(),
+                     one->second.messages.size());
+  else if (!known_stuck_.empty())
+    remove_crash_note();
 }
 
 std::map<std::string, Supervisor::Stuck> Supervisor::stuck() {
@@ -207,6 +220,7 @@ std::map<std::string, Supervisor::Stuck> Supervisor::stuck() {
             "stuck in a call for {}{}", format_roughly(held_up->since),
             held_up->topic.empty() ? "" : ", in a message on " + log::shown_topic(held_up->topic)),
         .topic = held_up->topic,
+        .messages = held_up->messages,
         .is_handler = true,
         .abort = abort_after && held_up->since >= *abort_after};
   }

@@ -43,10 +43,12 @@ class Supervisor {
   struct Stuck {
     std::string text;
     std::string topic = {};
+    std::vector<std::uint64_t> messages = {};  // by their ids in the spool
     bool is_handler = false;
     bool abort = false;
   };
   std::map<std::string, Stuck> stuck();  // by who does not; empty when all do
+  void note_stuck(const std::map<std::string, Stuck>& now_stuck) const;
   static std::vector<log::Field> fields_of(const std::string& who, const Stuck& what);
   void say(const std::string& who, const Stuck& what) const;
   [[noreturn]] static void abort_for(const std::string& who, const Stuck& what);

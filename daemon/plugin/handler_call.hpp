@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 
 namespace fastmqttd {
 
@@ -32,8 +34,20 @@ class HandlerCall {
   // The one that is being started, by whatever thread; null when none is.
   static const char* starting() { return starting_name; }
 
+  // The messages that the calling thread is about to give a handler, by their ids in the spool;
+  // they stay until it says that there are none any more.
+  static void takes(const std::uint64_t* messages, std::size_t count) {
+    current_messages = messages;
+    current_count = messages ? count : 0;
+  }
+  // Those of the calling thread.  Safe in a signal handler.
+  static const std::uint64_t* messages() { return current_messages; }
+  static std::size_t message_count() { return current_count; }
+
  private:
   static inline thread_local constinit const char* current_name = nullptr;
+  static inline thread_local constinit const std::uint64_t* current_messages = nullptr;
+  static inline thread_local constinit std::size_t current_count = 0;
   static inline std::atomic<const char*> starting_name{nullptr};
 
   const char* const name_;  // while it starts, else null

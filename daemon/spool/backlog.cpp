@@ -12,7 +12,7 @@ namespace {
 
 // Of the handler ?1.
 std::string query(const char* which) {
-  return std::string("SELECT id, dup, attempts, failures, due_ns, ") + kMessageColumns +
+  return std::string("SELECT id, dup, attempts, failures, due_ns, crashes, ") + kMessageColumns +
          " FROM messages LEFT JOIN retries ON retries.message=id AND retries.handler=?1 WHERE " +
          which + " AND " + kWaits;
 }
@@ -43,7 +43,7 @@ Backlog::Page Backlog::read(std::uint64_t after, const Limits& limits, const Wan
     page.end = true;
     while (page_.step()) {
       page.last = page_.id(0);
-      if (!wanted(page_.bytes(8))) continue;
+      if (!wanted(page_.bytes(9))) continue;
       std::optional<Waiting> found = waiting(page_);
       if (!found) continue;
       page.messages.push_back(std::move(*found));
@@ -80,9 +80,10 @@ std::optional<Backlog::Waiting> Backlog::one(std::uint64_t id) {
 std::optional<Backlog::Waiting> Backlog::waiting(const sqlite::Statement& row) const {
   const std::uint64_t id = row.id(0);
   try {
-    return Waiting{stored_message(row, 5, id, row.number(1) != 0 || id < run_began_),
+    return Waiting{stored_message(row, 6, id, row.number(1) != 0 || id < run_began_),
                    static_cast<std::uint32_t>(row.number(2)),
-                   static_cast<std::uint32_t>(row.number(3)), row.number(4)};
+                   static_cast<std::uint32_t>(row.number(3)), row.number(4),
+                   static_cast<std::uint32_t>(row.number(5))};
   } catch (const std::runtime_error& error) {
     log::error("the message {} in the spool cannot be read, and stays there: {}", id, error.what());
     return std::nullopt;

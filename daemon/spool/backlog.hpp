@@ -26,6 +26,7 @@ class Backlog {
     std::uint32_t attempts = 0;
     std::uint32_t failures = 0;
     std::int64_t due_ns = 0;
+    std::uint32_t crashes = 0;
   };
   struct Page {
     std::vector<Waiting> messages;  // in the order of arrival

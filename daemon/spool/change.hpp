@@ -29,6 +29,7 @@ struct RetryAt {
   std::uint32_t attempts = 0;  // so often it was handed over
   std::uint32_t failures = 0;  // of those, the ones that count
   std::int64_t due_ns = 0;     // not before; CLOCK_REALTIME
+  std::uint32_t crashes = 0;   // of the failures, those that ended the daemon
 };
 
 // It was given up: a dead letter.

@@ -12,10 +12,14 @@ namespace fastmqttd {
 namespace {
 
 // The format of the database; PRAGMA user_version.
-constexpr std::int64_t kFormat = 3;
+constexpr std::int64_t kFormat = 4;
 
 // Handlers that are to get no messages for now; since format 3.
 constexpr const char* kPaused = "CREATE TABLE paused(handler INTEGER PRIMARY KEY)";
+
+// How many of the failures were crashes; since format 4.
+constexpr const char* kCrashes =
+    "ALTER TABLE retries ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0";
 
 // A message is one row, whoever is to have it, so that it costs one page of the write-ahead log to
 // append it.  `settled` and `retries` only have rows where there is more to say.
@@ -137,7 +141,8 @@ sqlite::Database open_spool(const std::filesystem::path& file, Durability durabi
   if (format != 0) log::info("{}: taking it over from an earlier version", file.string());
   if (format == 0) database.run(kTables);
   if (format == 1) migrate_from_1(database);
-  database.run(kPaused);
+  if (format < 3) database.run(kPaused);
+  database.run(kCrashes);
   database.run("PRAGMA user_version=" + std::to_string(kFormat) + "; COMMIT");
   return database;
 }

@@ -26,7 +26,7 @@ Store::Store(const std::filesystem::path& file, Durability durability)
       add_settled_(database_, "INSERT OR IGNORE INTO settled VALUES(?1, ?2)"),
       count_settled_(database_, "SELECT count(*) FROM settled WHERE message=?1"),
       remove_settled_(database_, "DELETE FROM settled WHERE message=?1"),
-      add_retry_(database_, "INSERT OR REPLACE INTO retries VALUES(?1, ?2, ?3, ?4, ?5)"),
+      add_retry_(database_, "INSERT OR REPLACE INTO retries VALUES(?1, ?2, ?3, ?4, ?5, ?6)"),
       remove_retry_(database_, "DELETE FROM retries WHERE message=?1 AND handler=?2"),
       add_dead_(database_,
                 "INSERT INTO dead_letters(handler, reason, attempts, died_ns, received_ns, qos, "
@@ -197,6 +197,7 @@ bool Store::apply(const RetryAt& change) {
       .bind(3, std::int64_t{change.attempts})
       .bind(4, std::int64_t{change.failures})
       .bind(5, change.due_ns)
+      .bind(6, std::int64_t{change.crashes})
       .step();
   fault_point("retry.written");
   return false;

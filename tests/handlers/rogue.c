@@ -5,16 +5,29 @@
 
 #include "fastmqtt/handler.h"
 
+#ifndef ROGUE_NAME
+#define ROGUE_NAME "rogue"
+#define ROGUE_FLAGS 0
+#endif
+
 static const fastmqtt_host* the_host;
 
 static int says(fastmqtt_view text, const char* word) {
   return text.size == strlen(word) && memcmp(text.data, word, text.size) == 0;
 }
 
+/* As a parser does that follows whatever nesting it is given. */
+static int overflow(fastmqtt_view word) {
+  volatile char frame[4096];
+  frame[0] = word.data[0];
+  return says(word, "overflow") ? overflow(word) + frame[0] : 0;
+}
+
 static void do_as_told(fastmqtt_view word) {
   if (says(word, "hang"))
     for (;;) pause();
   if (says(word, "abort")) abort();
+  if (says(word, "overflow")) overflow(word);
   if (says(word, "exit")) exit(0);
 }
 
@@ -42,7 +55,8 @@ static const char* const kTopics[] = {"rogue", NULL};
 static const char* const kOptions[] = {"start", "stop", NULL};
 
 const fastmqtt_handler fastmqtt_handler_v1 = {.size = sizeof(fastmqtt_handler),
-                                              .name = "rogue",
+                                              .flags = ROGUE_FLAGS,
+                                              .name = ROGUE_NAME,
                                               .version = "1.0",
                                               .topics = kTopics,
                                               .options = kOptions,

@@ -1,6 +1,8 @@
 // Handlers that do what none should: the journal names them, and the daemon ends as it should.
 #include <signal.h>
 
+#include <algorithm>
+
 #include "tests/integration/integration_test.hpp"
 
 namespace fastmqttd::testing {
@@ -43,6 +45,72 @@ TEST_F(Rogue, ACrashNamesIt) {
   publish(broker_, "rogue", "abort", {.qos = 1});
   EXPECT_EQ(daemon_.process().wait(), Exit{.signal = SIGABRT});
   if (kReportsSignals) await_log("handler rogue crashed, and the daemon with it: SIGABRT");
+}
+
+// ---- a message that its handler cannot survive -------------------------------------------------
+
+// What to do, and what the daemon ends with.
+struct Deadly {
+  const char* plugin;
+  const char* payload;
+  Exit exit;
+  const char* what;
+  bool seen_by_sanitizers = false;
+};
+void PrintTo(const Deadly& deadly, std::ostream* out) {
+  *out << deadly.plugin << " " << deadly.payload;
+}
+
+class DeadlyMessage : public Rogue, public ::testing::WithParamInterface<Deadly> {};
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, DeadlyMessage,
+    ::testing::Values(
+        Deadly{"rogue", "exit", {.status = 70}, "ended the process by exit..", true},
+        Deadly{"batch_rogue", "exit", {.status = 70}, "ended the process by exit..", true},
+        Deadly{"rogue", "abort", {.signal = SIGABRT}, "crashed .SIGABRT."},
+        Deadly{"batch_rogue", "abort", {.signal = SIGABRT}, "crashed .SIGABRT."},
+        Deadly{"rogue", "overflow", {.signal = SIGSEGV}, "crashed .SIGSEGV."}),
+    [](const ::testing::TestParamInfo<Deadly>& deadly) {
+      return std::string(deadly.param.plugin) + "_" + deadly.param.payload;
+    });
+
+TEST_P(DeadlyMessage, IsGivenUpAndHoldsUpNoOther) {
+  const Deadly deadly = GetParam();
+  if (!kReportsSignals && !deadly.seen_by_sanitizers) GTEST_SKIP() << "the sanitizer ends it";
+  daemon_.add_plugin(deadly.plugin);
+  start(std::string("  rogue: {plugin: ") + deadly.plugin +
+            ", subscribe: [rogue/+], retry: {delay: 10ms}}\n" + recorder("other", "rogue/+"),
+        {"rogue/+"});
+  ASSERT_EQ(daemon_.ctl({"pause", "rogue"}).exit, Exit{});
+  for (const char* topic : {"rogue/1", "rogue/2"}) publish(broker_, topic, "0", {.qos = 1});
+  publish(broker_, "rogue/3", deadly.payload, {.qos = 1});
+  for (const char* topic : {"rogue/3", "rogue/4"}) publish(broker_, topic, "0", {.qos = 1});
+  await_records("other", 5);
+  ASSERT_EQ(daemon_.stop(), Exit{});
+
+  daemon_.start_ready();
+  static_cast<void>(daemon_.ctl({"resume", "rogue"}));  // it may not live to answer
+  EXPECT_EQ(daemon_.process().wait(), deadly.exit);
+  for (int crash = 2; crash <= 3; ++crash) {
+    daemon_.start();
+    EXPECT_EQ(daemon_.process().wait(), deadly.exit) << crash;
+    EXPECT_TRUE(daemon_.logged(std::string("error .* rogue: ") + deadly.what +
+                               " in the last run at .*tried again, alone"));
+  }
+  daemon_.start_ready();
+  EXPECT_TRUE(daemon_.logged(std::string("error .* rogue: gave up on a message: rogue/3: the "
+                                         "handler ") +
+                             deadly.what + " at it 3 times .attempt 3."));
+  EXPECT_TRUE(eventually([&] {
+    return daemon_.notify().last("STATUS=").find(" 0 messages waiting, 1 given up") !=
+           std::string::npos;
+  }));
+  const Finished letters = daemon_.ctl({"dead-letters", "list"});
+  EXPECT_TRUE(any_line_matches(letters.output, " rogue .* rogue/3 .* at it 3 times"))
+      << letters.output;
+  EXPECT_EQ(std::ranges::count(letters.output, '\n'), 2) << letters.output;
+  EXPECT_EQ(daemon_.stop(), Exit{});
+  EXPECT_EQ(records("other").size(), 5u) << "it has nothing to do with it";
 }
 
 TEST_F(Rogue, AStartThatHangsCanBeStopped) {

@@ -200,6 +200,35 @@ TEST_F(Supervision, AbortsForAStuckHandlerIfTold) {
   release("hung");
   daemon_.start_ready();
   EXPECT_EQ(await_records("hung", 1).size(), 1u);
+  EXPECT_TRUE(
+      daemon_.logged("error .* hung: hung in the last run at a message on n: it is tried "
+                     "again, alone"));
+}
+
+// Nor is it tried for ever; however the run ends, be it by the watchdog.
+TEST_F(Supervision, AMessageThatHangsItsHandlerIsGivenUp) {
+  daemon_.set_environment("WATCHDOG_USEC=400000");
+  start(recorder("hung", "n", "", "timeout: 100ms\nretry: {delay: 1ms}"), {"n"});
+  hold("hung");
+  publish(broker_, "n", "1");
+  for (int run = 1; run <= 3; ++run) {
+    EXPECT_TRUE(daemon_.wait_for_log("error .* hung: stuck in a call"));
+    EXPECT_TRUE(eventually([&] { return std::filesystem::exists(daemon_.file("state/crash")); }));
+    daemon_.kill();
+    daemon_.start_ready();
+  }
+  EXPECT_TRUE(daemon_.logged("gave up on a message: n: the handler hung at it 3 times"));
+  EXPECT_FALSE(std::filesystem::exists(daemon_.file("state/crash")));
+}
+
+TEST_F(Supervision, OneThatMakesProgressAgainIsNotToBlame) {
+  daemon_.set_environment("WATCHDOG_USEC=400000");
+  start(recorder("hung", "n", "", "timeout: 100ms"), {"n"});
+  hold("hung");
+  publish(broker_, "n", "1");
+  EXPECT_TRUE(eventually([&] { return std::filesystem::exists(daemon_.file("state/crash")); }));
+  release("hung");
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(daemon_.file("state/crash")); }));
 }
 
 TEST_F(Supervision, WatchdogIsFedWhileTheBrokerIsDown) {

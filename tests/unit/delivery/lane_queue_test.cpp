@@ -1,5 +1,6 @@
 #include "daemon/delivery/lane_queue.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -159,6 +160,38 @@ TEST_F(LaneQueueTest, ARetryComesAgainAfterItsPause) {
   EXPECT_EQ(take(), "1#2");
   settle(0, FASTMQTT_OK);
   EXPECT_EQ(queue().messages(), 0u);
+}
+
+// Read back after a crash: that at which the daemon crashed, and others.
+TEST_F(LaneQueueTest, WhatMayCrashAgainIsHandedOverAlone) {
+  queue().read_from_beginning();
+  LaneQueue::Page page;
+  page.up_to = queue().wanted_page()->up_to;
+  page.end = true;
+  for (const auto& [topic, crashes] :
+       {std::pair("a", 0u), std::pair("b", 1u), std::pair("c", 1u), std::pair("d", 0u)}) {
+    Delivery delivery = stored(message(topic, topic));
+    delivery.attempt = delivery.failures = 1;
+    delivery.crashes = crashes;
+    delivery.due = now_;
+    page.last = delivery.message->id();
+    page.deliveries.push_back(std::move(delivery));
+  }
+  LaneQueue::ToPark to_park;
+  queue().add_page(std::move(page), to_park);
+  push("b", "behind");
+  push("e", "new");
+  std::vector<std::string> batches;
+  while (queue().messages() > 0 && batches.size() < 9) {
+    batches.push_back(take());
+    for (std::size_t i = 0; i < batch_.size(); ++i) settle(i, FASTMQTT_OK);
+  }
+  EXPECT_THAT(batches, testing::Contains("b#2"));
+  EXPECT_THAT(batches, testing::Contains("c#2"));
+  std::string all;
+  for (const std::string& batch : batches) all += batch + " ";
+  for (const char* one : {"a#2", "d#2", "behind#1", "new#1"})
+    EXPECT_THAT(all, testing::HasSubstr(one));
 }
 
 TEST_F(LaneQueueTest, ARetryHoldsBackItsOwnTopicOnly) {

@@ -374,6 +374,28 @@ TEST_F(SpoolTest, TakesOverASpoolOfTheFirstFormat) {
   EXPECT_GT(spool->run_began(), 9u);
 }
 
+TEST_F(SpoolTest, TakesOverASpoolOfTheThirdFormat) {
+  {
+    const auto spool = open();
+    const HandlerKey one = spool->handler("one");
+    std::string why;
+    ASSERT_TRUE(spool->append(*message(7, "x"), std::vector{one}, nullptr, why));
+    spool->write({{RetryAt{7, one, 3, 2, 5, 1}}, false, {}});
+    spool->set_paused(one, true);
+  }
+  {
+    sqlite::Database old(file_);
+    old.run("ALTER TABLE retries DROP COLUMN crashes; PRAGMA user_version=3");
+  }
+  const auto spool = open();
+  const HandlerKey one = spool->handler("one");
+  EXPECT_TRUE(spool->paused(one));
+  const auto waiting = page(*spool, one).messages.at(0);
+  EXPECT_EQ(waiting.attempts, 3u);
+  EXPECT_EQ(waiting.failures, 2u);
+  EXPECT_EQ(waiting.crashes, 0u);
+}
+
 TEST_F(SpoolTest, IsOfOneDaemonOnly) {
   const auto spool = open();
   EXPECT_THAT(refusal(), HasSubstr("another fastmqttd uses it"));
