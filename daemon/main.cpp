@@ -58,10 +58,10 @@ struct Handlers {
   std::unique_ptr<Dispatcher> dispatcher;
 };
 
-// Throws StartError with every problem of every plugin and handler, and with those given.
-Handlers load_handlers(const Config& config, const std::function<void()>& attention, Spool* spool,
-                       std::vector<Problem> problems = {}) {
+// Throws StartError with every problem of every plugin and handler.
+Handlers load_handlers(const Config& config, const std::function<void()>& attention, Spool* spool) {
   Handlers handlers;
+  std::vector<Problem> problems;
   set_up_handlers(config, handlers.libraries, problems,
                   [&](const std::vector<HandlerToRun>& chosen) {
                     handlers.dispatcher = std::make_unique<Dispatcher>(
@@ -87,28 +87,46 @@ std::optional<Problem> state_directory_problem(const Config& config) {
                  "expected a directory that the daemon may write"};
 }
 
-// All that can be said short of connecting.  `problems` are those of reading the configuration.
-void check(const Config& config, const std::string& config_file, std::vector<Problem> problems) {
+// All that can be said short of connecting.  `problems` are those of reading the configuration;
+// they are told before any handler's code runs, which may end the process.
+int check(const Config& config, const std::string& config_file, std::vector<Problem> problems) {
+  std::size_t told = 0;
+  const auto tell = [&] {
+    for (; told < problems.size(); ++told) std::cerr << to_string(problems[told]) << std::endl;
+  };
   const auto attempt_if_good = [&](const char* key, auto act) {
-    if (!concerns(problems, key)) attempt(problems, act);
+    if (all_is_read(problems) && !concerns(problems, key)) attempt(problems, act);
   };
   attempt_if_good("mqtt.client_id", [&] { client_id(config, config_file); });
   attempt_if_good("control", [&] { check_control_socket(config.control); });
-  Handlers handlers;
-  attempt(problems, [&] {
+  tell();
+  std::vector<HandlerLibrary> libraries;
+  std::size_t handlers = 0;
+  {
     const StartWatch start_watch;
-    handlers = load_handlers(
-        config, [] {}, nullptr, std::exchange(problems, {}));
-  });
+    set_up_handlers(config, libraries, problems, [&](const std::vector<HandlerToRun>& chosen) {
+      tell();
+      handlers = Dispatcher(chosen, [] {}).lanes().size();
+    });
+  }
   const bool rest_is_good = problems.empty();
-  if (!concerns(problems, "spool"))
+  if (all_is_read(problems) && !concerns(problems, "spool"))
     if (auto problem = state_directory_problem(config)) problems.push_back(std::move(*problem));
+  tell();
   if (!problems.empty())
-    throw rest_is_good ? StartError(problems, ExitStatus::spool) : StartError(problems);
-  std::cout << config_file << ": good: " << count(handlers.dispatcher->lanes().size(), "handler")
-            << "\n";
-  if (const std::string idle = idle_plugins(config, handlers.libraries); !idle.empty())
+    return static_cast<int>(rest_is_good ? ExitStatus::spool : StartError(problems).status());
+  std::cout << config_file << ": good: " << count(handlers, "handler") << "\n";
+  if (const std::string idle = idle_plugins(config, libraries); !idle.empty())
     std::cout << idle << "\n";
+  return 0;
+}
+
+// Of a configuration that is wrong, with what else is, short of making handlers.
+[[noreturn]] void refuse(const Config& config, std::vector<Problem> problems) {
+  const StartWatch start_watch;
+  std::vector<HandlerLibrary> libraries;
+  set_up_handlers(config, libraries, problems, {});
+  throw StartError(std::move(problems));
 }
 
 UniqueFd listen_for_web(const Config& config) {
@@ -181,7 +199,7 @@ int run(const Config& config, const std::string& config_file) {
   auto start_watch = std::make_unique<StartWatch>();
   const std::filesystem::path state = state_directory(config.spool);
   Spool spool(state, config.spool);
-  set_crash_note_directory(state);
+  open_crash_note(state);
   const Handlers handlers = load_handlers(config, attention, &spool);
   UniqueFd web_socket = listen_for_web(config);
   start_watch.reset();
@@ -237,15 +255,15 @@ int run(const Config& config, const std::string& config_file) {
   return status;
 }
 
-int fail(const StartError& error, bool checking) {
+int fail(const StartError& error, bool printing) {
   for (const Problem& problem : error.problems()) {
-    if (checking)
+    if (printing)
       std::cerr << to_string(problem) << "\n";
     else
       log_problem(problem, error.status());
   }
   // The last word, for systemctl status.
-  if (!checking && !error.problems().empty()) {
+  if (!printing && !error.problems().empty()) {
     std::string status = "STATUS=cannot start: " + to_string(error.problems().front());
     std::ranges::replace_if(
         status, [](unsigned char c) { return c < 0x20; }, ' ');
@@ -265,19 +283,18 @@ int start(const CommandLine& command) {
       std::cout << print_config(config);
       return 0;
     }
-    if (problems.empty()) {
-      set_up_log(config.log);
+    if (command.check) {
       set_log_levels(config);
+      return check(config, command.config, std::move(problems));
     }
-    if (command.check || !problems.empty()) {
-      check(config, command.config, std::move(problems));
-      return 0;
-    }
+    if (!problems.empty()) refuse(config, std::move(problems));
+    set_up_log(config.log);
+    set_log_levels(config);
     const int status = run(config, command.config);
     log::info("stopped");
     return status;
   } catch (const StartError& error) {
-    return fail(error, command.check || command.print_config);
+    return fail(error, command.print_config);
   } catch (const std::exception& error) {
     log::error("internal error: {}", error.what());
     return static_cast<int>(ExitStatus::internal);

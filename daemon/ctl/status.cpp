@@ -67,12 +67,12 @@ void print_handlers(const Json& handlers) {
 
 // "stuck in a call for 35s, in a message on a/b"; empty of what runs.
 std::string what_ails(const Json& handler) {
-  if (const Json& stuck = handler.at("stuck"); !stuck.is_null()) {
+  if (const Json stuck = handler.value("stuck", Json()); !stuck.is_null()) {
     const std::string topic = text(stuck, "topic");
     return "stuck in a call for " + in_seconds(stuck.at("seconds")) +
            (topic.empty() ? "" : ", in a message on " + shown_short(topic));
   }
-  const Json& next = handler.at("next_try_in_seconds");
+  const Json next = handler.value("next_try_in_seconds", Json());
   if (handler.at("state") != "suspended" || next.is_null()) return "";
   return next > 0 ? "suspended: the next try is in " + in_seconds(next)
                   : "suspended: a message is being tried";
@@ -96,10 +96,10 @@ void print_troubles(const Json& handlers) {
 
 // What is not as it is by itself: "debug; archive: error"; empty when all is.
 std::string log_levels(const Json& status) {
-  const std::string general = text(status, "log_level");
+  const std::string general = status.value("log_level", kUsualLevel);
   std::string levels = general == kUsualLevel ? "" : general;
   for (const Json& handler : status.at("handlers"))
-    if (const std::string own = text(handler, "log_level"); own != general)
+    if (const std::string own = handler.value("log_level", general); own != general)
       levels += (levels.empty() ? "" : "; ") + text(handler, "handler") + ": " + own;
   return levels;
 }

@@ -13,8 +13,22 @@
 namespace fastmqttd {
 namespace {
 
-std::uint32_t most_crashes(const RetryConfig& retry) {
-  return std::min(kMostCrashes, retry.attempts.value_or(kMostCrashes));
+std::uint32_t most_crashes(const CrashNote& note, const RetryConfig& retry) {
+  const std::uint32_t most = std::min(kMostCrashes, retry.attempts.value_or(kMostCrashes));
+  return note.messages.size() > 1 ? std::max(most, 2u) : most;
+}
+
+// Why it is given up; empty to go on.
+std::string reason_to_give_up(const CrashNote& note, const Backlog::Waiting& waiting,
+                              const RetryConfig& retry) {
+  if (note.crashed && waiting.crashes >= most_crashes(note, retry))
+    return fmt::format("ended the daemon {}: the handler {}", count(waiting.crashes, "time"),
+                       note.what);
+  if (note.messages.size() > 1) return {};
+  const std::chrono::nanoseconds age(realtime_ns() - waiting.message->received_ns());
+  const char* reason =
+      RetryPolicy(retry).give_up(waiting.failures, std::chrono::duration_cast<Duration>(age));
+  return reason ? reason : "";
 }
 
 void say_again(const CrashNote& note, const Lane& lane, const std::vector<std::string>& topics) {
@@ -46,30 +60,35 @@ void say_given_up(const Dead& dead, const Lane& lane) {
 
 }  // namespace
 
-void blame(const CrashNote& note, const Lane& lane, Spool& spool) {
-  const RetryPolicy retry(lane.config().retry);
+bool blame(const CrashNote& note, const Lane& lane, Spool& spool) {
+  const RetryConfig& retry = lane.config().retry;
   const auto backlog = spool.backlog(lane.key());
   Changes changes;
   std::vector<std::string> again;
-  for (const std::uint64_t id : note.messages) {
-    auto waiting = backlog->one(id);
-    if (!waiting) continue;
-    const std::uint32_t attempts = waiting->attempts + 1, failures = waiting->failures + 1,
-                        crashes = waiting->crashes + 1;
-    if (crashes >= most_crashes(lane.config().retry)) {
-      Dead dead{std::move(waiting->message), lane.key(), attempts,
-                fmt::format("the handler {} at it {}", note.what, count(crashes, "time"))};
-      say_given_up(dead, lane);
-      ++lane.stats()->dead;
-      changes.list.emplace_back(std::move(dead));
+  std::vector<Dead> dead;
+  for (const InHand& one : note.messages) {
+    auto waiting = backlog->one(one.message);
+    if (!waiting || waiting->attempts >= one.attempt) continue;  // it has been answered since
+    waiting->attempts = one.attempt;
+    ++waiting->failures;
+    ++waiting->crashes;
+    const std::string reason = reason_to_give_up(note, *waiting, retry);
+    if (!reason.empty()) {
+      dead.push_back({waiting->message, lane.key(), waiting->attempts, reason});
+      changes.list.emplace_back(dead.back());
       continue;
     }
     again.emplace_back(waiting->message->topic());
-    const auto due = realtime_ns() + std::chrono::nanoseconds(retry.pause(failures, 0.5)).count();
-    changes.list.emplace_back(RetryAt{id, lane.key(), attempts, failures, due, crashes});
+    const Duration pause = RetryPolicy(retry).pause(waiting->failures, 0.5);
+    changes.list.emplace_back(RetryAt{one.message, lane.key(), waiting->attempts, waiting->failures,
+                                      realtime_ns() + std::chrono::nanoseconds(pause).count(),
+                                      waiting->crashes});
   }
+  if (!changes.list.empty() && !spool.write_now(std::move(changes))) return false;
   if (!again.empty()) say_again(note, lane, again);
-  if (!changes.list.empty()) spool.write_now(std::move(changes));
+  for (const Dead& one : dead) say_given_up(one, lane);
+  lane.stats()->dead += dead.size();
+  return true;
 }
 
 }  // namespace fastmqttd

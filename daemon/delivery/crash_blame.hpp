@@ -1,4 +1,5 @@
-// What becomes, at a start, of the messages at which the last run crashed.
+// What becomes, at a start, of the messages that the last run had in its hands when a handler ended
+// it.
 #pragma once
 
 #include "daemon/delivery/lane.hpp"
@@ -7,12 +8,14 @@
 
 namespace fastmqttd {
 
-// So many crashes at one message, or as many as it has attempts if that is less, and it is given
-// up: each one stops all handlers.
+// So many times, or as many as it has attempts if that is less, may one message end the daemon by a
+// crash: each time stops all handlers.  Of several in one call nobody knows which it was: they are
+// tried alone before any is given up.
 inline constexpr std::uint32_t kMostCrashes = 3;
 
-// Each that still waits has failed once more, and is tried again alone, or is a dead letter.
-// Before the lane starts.
-void blame(const CrashNote& note, const Lane& lane, Spool& spool);
+// Each that still waits, and has not been answered, has failed once more: it is tried again alone,
+// or is a dead letter.  Before the lane starts.  False when that could not be written: then it is
+// as if nothing had happened.
+bool blame(const CrashNote& note, const Lane& lane, Spool& spool);
 
 }  // namespace fastmqttd

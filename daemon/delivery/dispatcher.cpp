@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <stdexcept>
 
 #include "daemon/base/log.hpp"
 #include "daemon/config/words.hpp"
@@ -166,10 +167,7 @@ LanePtr Dispatcher::lane(const std::string& handler) const { return find(lanes()
 Dispatcher::Restored Dispatcher::restore() {
   Restored restored;
   if (!spool_) return restored;
-  if (const auto note = read_crash_note()) {
-    if (const LanePtr lane = this->lane(note->handler)) blame(*note, *lane, *spool_);
-    remove_crash_note();
-  }
+  if (const auto note = read_crash_note()) blame_for(*note);
   std::vector<Outbox::SenderPtr> senders;
   for (const LanePtr& lane : lanes()) {
     if (lane->paused())
@@ -186,6 +184,19 @@ Dispatcher::Restored Dispatcher::restore() {
   restored.publishes = outbox_.restore(senders);
   warn_of_messages_for_others();
   return restored;
+}
+
+void Dispatcher::blame_for(const CrashNote& note) const {
+  try {
+    const LanePtr lane = this->lane(note.handler);
+    if (!lane || blame(note, *lane, *spool_)) return remove_crash_note();
+    log::warning("{}: what it {} at in the last run cannot be noted: it is tried again as it was",
+                 note.handler, note.what);
+  } catch (const std::runtime_error& error) {
+    spool_->end_if_damaged(error);
+    log::warning("{}: what it {} at in the last run cannot be read: {}", note.handler, note.what,
+                 error.what());
+  }
 }
 
 void Dispatcher::warn_of_messages_for_others() const {

@@ -23,6 +23,7 @@
 #include "daemon/delivery/lane.hpp"
 #include "daemon/delivery/outbox.hpp"
 #include "daemon/delivery/routing.hpp"
+#include "daemon/spool/crash_note.hpp"
 #include "daemon/spool/spool.hpp"
 
 namespace fastmqttd {
@@ -159,6 +160,7 @@ class Dispatcher {
   bool is_promised(const Message& message, const Receiving& receiving) const {
     return message.qos() > 0 && spool_ && !receiving.optimistic;
   }
+  void blame_for(const CrashNote& note) const;
   void warn_of_messages_for_others() const;
 
   Spool* const spool_;

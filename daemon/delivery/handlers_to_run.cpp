@@ -20,7 +20,8 @@ std::vector<SubscriptionConfig> default_subscriptions(const HandlerLibrary& libr
 bool is_consequence(const HandlerConfig& handler, const Config& config,
                     const std::vector<Problem>& problems) {
   return std::ranges::any_of(problems, [&](const Problem& problem) {
-    return std::filesystem::path(problem.place.file).stem() == handler.plugin ||
+    const std::filesystem::path file = problem.place.file;
+    return (file.extension() == ".so" && file.stem() == handler.plugin) ||
            std::ranges::find(config.plugin_directories, problem.place.file) !=
                config.plugin_directories.end();
   });

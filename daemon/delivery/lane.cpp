@@ -114,9 +114,14 @@ bool Lane::finished() const {
 
 std::optional<Lane::Stuck> Lane::stuck(TimePoint now) {
   std::optional<Stuck> longest;
-  for (const auto& worker : workers_)
-    if (auto stuck = worker->stuck(now); stuck && (!longest || stuck->since > longest->since))
-      longest = std::move(stuck);
+  std::vector<InHand> messages;
+  for (const auto& worker : workers_) {
+    auto stuck = worker->stuck(now);
+    if (!stuck) continue;
+    messages.insert(messages.end(), stuck->messages.begin(), stuck->messages.end());
+    if (!longest || stuck->since > longest->since) longest = std::move(stuck);
+  }
+  if (longest) longest->messages = std::move(messages);
   return longest;
 }
 

@@ -77,7 +77,7 @@ class Lane {
   // Once nothing more is handed over: puts what was in memory only, but for what is in a call, into
   // the spool; how many messages there were.  What that cannot take is lost, and said to be.
   std::size_t keep_unstored();
-  // The call that has been stuck for the longest time.
+  // The call that has been stuck for the longest time, with the messages of all that are.
   std::optional<Stuck> stuck(TimePoint now);
   Counts counts() const;
   Outbox::Counts publish_counts() const { return Outbox::counts(sender_); }

@@ -271,6 +271,7 @@ void LaneQueue::take_held(HeldTopics::iterator topic, std::size_t max, TimePoint
   while (taken.batch.size() < max && !held.waiting.empty() && !held.parked_come_first() && !alone) {
     const bool failed_before = held.waiting.front().attempt > 0;
     if (failed_before && held.out > 0) break;
+    if (held.waiting.front().crashes > 0 && !taken.batch.empty()) break;
     alone = failed_before;
     Delivery delivery = leave_first(held);
     if (has_expired(delivery, now)) {

@@ -8,7 +8,6 @@
 #include "daemon/base/alternate_stack.hpp"
 #include "daemon/base/log.hpp"
 #include "daemon/message/view.hpp"
-#include "daemon/plugin/handler_call.hpp"
 
 namespace fastmqttd {
 namespace {
@@ -137,6 +136,8 @@ std::optional<Worker::Stuck> Worker::stuck(TimePoint now) {
   const TimePoint began = call_began_;
   const std::size_t handling = handling_;
   if (began == TimePoint() || now - began <= config_.timeout) return std::nullopt;
+  if (call_began_.load() != began)
+    return std::nullopt;  // it has returned, and what is handled is another
   const auto since = std::chrono::duration_cast<Duration>(now - began);
   const std::vector<Delivery>& batch = state->taken.batch;
   Stuck stuck{.since = since};
@@ -144,7 +145,8 @@ std::optional<Worker::Stuck> Worker::stuck(TimePoint now) {
   if (const MessagePtr& first = batch[handling].message) stuck.topic = first->topic();
   const std::size_t end = instance_->takes_batches() ? batch.size() : handling + 1;
   for (std::size_t i = handling; i < end; ++i)
-    if (batch[i].message && batch[i].stored) stuck.messages.push_back(batch[i].message->id());
+    if (batch[i].message && batch[i].stored)
+      stuck.messages.push_back({batch[i].message->id(), batch[i].attempt});
   return stuck;
 }
 
@@ -392,7 +394,7 @@ void Worker::show(const std::vector<Delivery>& batch) {
   view_list_.clear();
   in_hand_.clear();
   for (const Delivery& delivery : batch) {
-    in_hand_.push_back(delivery.stored ? delivery.message->id() : 0);
+    in_hand_.push_back({delivery.stored ? delivery.message->id() : 0, delivery.attempt});
     fastmqtt_message& view = views_->messages.emplace_back(delivery.message->view());
     mark(*delivery.message, view);
     view.id = delivery.id;

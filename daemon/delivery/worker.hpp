@@ -21,6 +21,7 @@
 #include "daemon/delivery/handler_stats.hpp"
 #include "daemon/delivery/lane_queue.hpp"
 #include "daemon/delivery/outbox.hpp"
+#include "daemon/plugin/handler_call.hpp"
 #include "daemon/plugin/handler_instance.hpp"
 #include "daemon/plugin/handler_library.hpp"
 #include "daemon/spool/spool.hpp"
@@ -33,7 +34,7 @@ class Worker : private HandlerRequests {
   struct Stuck {
     std::string topic = {};
     Duration since{};
-    std::vector<std::uint64_t> messages = {};  // those in the call, by their ids in the spool
+    std::vector<InHand> messages = {};  // those in the call that are stored
   };
 
   // What the workers of a handler share; all must outlive them.
@@ -179,7 +180,7 @@ class Worker : private HandlerRequests {
 
   std::shared_ptr<Views> views_;  // of the batch; the worker's own, kept by pending deliveries too
   std::vector<const fastmqtt_message*> view_list_;  // the worker's own
-  std::vector<std::uint64_t> in_hand_;              // of the batch: its ids in the spool, or 0
+  std::vector<InHand> in_hand_;                     // of the batch; the worker's own
   std::vector<fastmqtt_result> results_;            // the worker's own
   std::vector<Clock::duration> took_;               // likewise, of those that were tried
   std::vector<bool> tried_;  // of the batch, handed to the handler; the worker's own

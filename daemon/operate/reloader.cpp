@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <iterator>
 #include <utility>
 
@@ -169,7 +170,7 @@ void Reloader::prepare(Prepared& prepared) const {
                         "is empty, as an interrupted save leaves it",
                         "a configuration; to take every handler out, 'handlers: {}'",
                         false});
-  const bool all_read = !concerns(problems, "");  // else what it says may be a default
+  const bool all_read = all_is_read(problems);
   if (all_read) check_what_stays(config, problems);
   const auto attempt_if_good = [&](const char* key, auto act) {
     if (all_read && !concerns(problems, key)) attempt(problems, act);
@@ -178,10 +179,17 @@ void Reloader::prepare(Prepared& prepared) const {
   attempt_if_good("http", [&] {
     if (!(config.http == config_.http)) prepared.web = Web::listen(config.http);
   });
+  // No handler is made for a configuration that will not be in force: its start, and its end, may
+  // have effects.
+  std::function<void(const std::vector<HandlerToRun>&)> make;
+  if (problems.empty())
+    make = [&](const std::vector<HandlerToRun>& handlers) {
+      prepared.lineup =
+          running_.dispatcher.prepare(handlers, config.mqtt.optimistic_acknowledgement);
+    };
   std::vector<HandlerLibrary> libraries;
-  set_up_handlers(config, libraries, problems, [&](const std::vector<HandlerToRun>& handlers) {
-    prepared.lineup = running_.dispatcher.prepare(handlers, config.mqtt.optimistic_acknowledgement);
-  });
+  set_up_handlers(config, libraries, problems, make);
+  if (!problems.empty()) prepared.lineup = {};  // by this thread: a destroy() may hang
   prepared.idle = idle_plugins(config, libraries);
 }
 

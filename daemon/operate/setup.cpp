@@ -36,10 +36,10 @@ void check_tls(const Config& config, std::vector<Problem>& problems) {
   }
 }
 
-// Which handlers there are to be cannot be told: a file was not read, or an entry has no name.
+// Which handlers there are to be cannot be told: an entry has no name.
 bool handlers_are_unclear(const Config& config, const std::vector<Problem>& problems) {
   return std::ranges::any_of(problems, [&](const Problem& problem) {
-    if (problem.key.empty() || problem.key == "handlers") return true;
+    if (problem.key == "handlers") return true;
     return problem.key.starts_with("handlers.") &&
            std::ranges::none_of(config.handlers, [&](const HandlerConfig& handler) {
              return is_at_or_below(problem.key, "handlers." + handler.name);
@@ -55,6 +55,10 @@ Config without_bad_handlers(Config config, const std::vector<Problem>& problems)
 }
 
 }  // namespace
+
+bool all_is_read(const std::vector<Problem>& problems) {
+  return std::ranges::none_of(problems, [](const Problem& p) { return p.key.empty(); });
+}
 
 bool concerns(const std::vector<Problem>& problems, const std::string& key) {
   return std::ranges::any_of(
@@ -74,6 +78,7 @@ std::string client_id(const Config& config, const std::string& file) {
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
                      std::vector<Problem>& problems,
                      const std::function<void(const std::vector<HandlerToRun>&)>& make) {
+  if (!all_is_read(problems)) return;
   const bool unclear = handlers_are_unclear(config, problems);
   const Config sound = without_bad_handlers(config, problems);
   check_tls(config, problems);
@@ -81,7 +86,7 @@ void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& librarie
   libraries = load_libraries(config, problems);
   if (unclear) return;
   const auto chosen = choose_handlers(sound, libraries, problems);
-  attempt(problems, [&] { make(chosen); });
+  if (make) attempt(problems, [&] { make(chosen); });
 }
 
 void log_problem(const Problem& problem, ExitStatus status) {

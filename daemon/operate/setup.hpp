@@ -27,15 +27,18 @@ void attempt(std::vector<Problem>& problems, F act) {
   }
 }
 
+// Whether each file of the configuration was read.  One that was not may have set right whatever
+// seems to be wrong.
+bool all_is_read(const std::vector<Problem>& problems);
 // Whether one of them is about the key, or about one below it.
 bool concerns(const std::vector<Problem>& problems, const std::string& key);
 
 // Of the configuration, or derived from the machine and the file's name.  Throws StartError.
 std::string client_id(const Config& config, const std::string& file);
 
-// Looks at the files of mqtt.ssl, loads the plugins, and gives `make` the handlers that are to run.
-// `problems` holds those of reading the configuration: what they leave whole is looked at all the
-// same.  Appends what is wrong; what `make` throws too.
+// Looks at the files of mqtt.ssl, loads the plugins, and gives `make` the handlers that are to run;
+// without one no handler's code runs.  `problems` holds those of reading the configuration: what
+// they leave whole is looked at all the same.  Appends what is wrong; what `make` throws too.
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
                      std::vector<Problem>& problems,
                      const std::function<void(const std::vector<HandlerToRun>&)>& make);

@@ -192,6 +192,7 @@ void Supervisor::tick() {
     if (!now_stuck.contains(who))
       log::write(log::Level::info, who + ": makes progress again", fields_of(who, what));
   known_stuck_ = now_stuck;
+  report_losses();
   if (watched_ && now_stuck.empty()) notify("WATCHDOG=1");
   show_status();
 }
@@ -201,10 +202,9 @@ void Supervisor::note_stuck(const std::map<std::string, Stuck>& now_stuck) const
   const auto one = std::ranges::find_if(
       now_stuck, [](const auto& stuck) { return !stuck.second.messages.empty(); });
   if (one != now_stuck.end())
-    write_crash_note(one->first.c_str(), "hung", one->second.messages.data(),
-                     one->second.messages.size());
+    note_hang(one->first.c_str(), one->second.messages);
   else if (!known_stuck_.empty())
-    remove_crash_note();
+    forget_hang();
 }
 
 std::map<std::string, Supervisor::Stuck> Supervisor::stuck() {

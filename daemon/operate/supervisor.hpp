@@ -43,7 +43,7 @@ class Supervisor {
   struct Stuck {
     std::string text;
     std::string topic = {};
-    std::vector<std::uint64_t> messages = {};  // by their ids in the spool
+    std::vector<InHand> messages = {};  // that are stored
     bool is_handler = false;
     bool abort = false;
   };

@@ -7,6 +7,12 @@
 
 namespace fastmqttd {
 
+// A message in a handler's hands.
+struct InHand {
+  std::uint64_t message = 0;  // its id in the spool; 0: it is not stored
+  std::uint32_t attempt = 0;
+};
+
 // Around every call into a plugin.  `name`, of the handler or the file, must live as long.
 class HandlerCall {
  public:
@@ -34,19 +40,19 @@ class HandlerCall {
   // The one that is being started, by whatever thread; null when none is.
   static const char* starting() { return starting_name; }
 
-  // The messages that the calling thread is about to give a handler, by their ids in the spool;
-  // they stay until it says that there are none any more.
-  static void takes(const std::uint64_t* messages, std::size_t count) {
+  // The messages that the calling thread is about to give a handler; they stay until it says that
+  // there are none any more.
+  static void takes(const InHand* messages, std::size_t count) {
     current_messages = messages;
     current_count = messages ? count : 0;
   }
   // Those of the calling thread.  Safe in a signal handler.
-  static const std::uint64_t* messages() { return current_messages; }
+  static const InHand* messages() { return current_messages; }
   static std::size_t message_count() { return current_count; }
 
  private:
   static inline thread_local constinit const char* current_name = nullptr;
-  static inline thread_local constinit const std::uint64_t* current_messages = nullptr;
+  static inline thread_local constinit const InHand* current_messages = nullptr;
   static inline thread_local constinit std::size_t current_count = 0;
   static inline std::atomic<const char*> starting_name{nullptr};
 

@@ -5,66 +5,113 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <cstring>
-#include <fstream>
+#include <sstream>
+#include <string_view>
+
+#include "daemon/base/unique_fd.hpp"
 
 namespace fastmqttd {
 namespace {
 
 constexpr const char* kName = "crash";
-constexpr std::size_t kMostMessages = 256;  // of one call
+constexpr const char* kEnd = "end";  // of one that is whole
+constexpr std::size_t kMostBytes = 16 << 10;
 
-// Nothing may be allocated where it is needed.
-std::array<char, 4096> file{};
+UniqueFd file;
+std::atomic<bool> crashing{false};
 
-void write_text(int fd, const char* text, std::size_t size) {
-  [[maybe_unused]] const ssize_t written = ::write(fd, text, size);
-}
+// Its text, in memory of its own: nothing may be allocated where it is needed.
+class Text {
+ public:
+  void add(std::string_view text) {
+    const std::size_t size = std::min(text.size(), bytes_.size() - size_);
+    std::memcpy(bytes_.data() + size_, text.data(), size);
+    size_ += size;
+  }
+  void add(std::uint64_t number) {
+    std::array<char, 24> digits{};
+    const char* const end = std::to_chars(digits.begin(), digits.end(), number).ptr;
+    add({digits.data(), static_cast<std::size_t>(end - digits.data())});
+  }
+  void write() const {
+    [[maybe_unused]] const ssize_t written = ::pwrite(file.get(), bytes_.data(), size_, 0);
+  }
 
-void write_line(int fd, const char* text) {
-  write_text(fd, text, std::strlen(text));
-  write_text(fd, "\n", 1);
+ private:
+  std::array<char, kMostBytes> bytes_{};
+  std::size_t size_ = 0;
+};
+
+void write_note(const char* kind, const char* handler, const char* what, const InHand* messages,
+                std::size_t count) {
+  const auto stored = [](const InHand& one) { return one.message > 0; };
+  if (!file || std::none_of(messages, messages + count, stored)) return;
+  Text text;
+  for (const char* line : {kind, handler, what}) {
+    text.add(line);
+    text.add("\n");
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!stored(messages[i])) continue;
+    text.add(messages[i].message);
+    text.add(" ");
+    text.add(messages[i].attempt);
+    text.add("\n");
+  }
+  text.add(kEnd);
+  text.add("\n");
+  text.write();
 }
 
 }  // namespace
 
-void set_crash_note_directory(const std::filesystem::path& directory) {
-  const std::string path = directory / kName;
-  if (path.size() < file.size()) std::ranges::copy(path + '\0', file.begin());
+void open_crash_note(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / kName;
+  UniqueFd opened(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
+  if (opened && ::posix_fallocate(opened.get(), 0, kMostBytes) == 0) file = std::move(opened);
 }
 
-void write_crash_note(const char* handler, const char* what, const std::uint64_t* messages,
-                      std::size_t count) noexcept {
-  count = std::min(count, kMostMessages);
-  const bool any = std::any_of(messages, messages + count, [](std::uint64_t id) { return id > 0; });
-  if (!any || file[0] == '\0') return;
-  const int fd = ::open(file.data(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
-  if (fd < 0) return;
-  write_line(fd, handler);
-  write_line(fd, what);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (messages[i] == 0) continue;
-    std::array<char, 24> number{};
-    char* const end = std::to_chars(number.begin(), number.end() - 1, messages[i]).ptr;
-    *end = '\n';
-    write_text(fd, number.data(), static_cast<std::size_t>(end + 1 - number.data()));
-  }
-  ::close(fd);
+void note_crash(const char* handler, const char* what, const InHand* messages,
+                std::size_t count) noexcept {
+  crashing = true;
+  write_note("crashed", handler, what, messages, count);
+}
+
+void note_hang(const char* handler, const std::vector<InHand>& messages) noexcept {
+  if (!crashing) write_note("hung", handler, "hung", messages.data(), messages.size());
+}
+
+void forget_hang() noexcept {
+  if (!crashing) remove_crash_note();
 }
 
 std::optional<CrashNote> read_crash_note() {
-  std::ifstream in(file.data());
+  std::string bytes(kMostBytes, '\0');
+  if (!file || ::pread(file.get(), bytes.data(), bytes.size(), 0) <= 0) return std::nullopt;
+  std::istringstream in(bytes);
   CrashNote note;
-  if (!std::getline(in, note.handler) || !std::getline(in, note.what)) return std::nullopt;
-  for (std::uint64_t id = 0; note.messages.size() < kMostMessages && in >> id;)
-    note.messages.push_back(id);
-  if (note.messages.empty()) return std::nullopt;
+  std::string kind, word;
+  std::getline(in, kind);
+  std::getline(in, note.handler);
+  std::getline(in, note.what);
+  note.crashed = kind == "crashed";
+  while (in >> word && word != kEnd) {
+    InHand one{};
+    const auto read = std::from_chars(word.data(), word.data() + word.size(), one.message);
+    if (read.ec != std::errc() || !(in >> one.attempt)) return std::nullopt;
+    note.messages.push_back(one);
+  }
+  if (word != kEnd || (!note.crashed && kind != "hung")) return std::nullopt;
   return note;
 }
 
 void remove_crash_note() noexcept {
-  if (file[0] != '\0') ::unlink(file.data());
+  const char nothing = '\0';
+  if (file) [[maybe_unused]]
+    const ssize_t written = ::pwrite(file.get(), &nothing, 1, 0);
 }
 
 }  // namespace fastmqttd

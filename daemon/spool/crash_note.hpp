@@ -3,29 +3,36 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "daemon/plugin/handler_call.hpp"
+
 namespace fastmqttd {
 
 struct CrashNote {
   std::string handler;
-  std::string what;                     // it did: "crashed (SIGSEGV)"
-  std::vector<std::uint64_t> messages;  // their ids, of those that were stored
+  bool crashed = false;  // else it hung
+  std::string what;      // it did: "crashed (SIGSEGV)"
+  std::vector<InHand> messages;
 };
 
-// From now on notes go into that directory.  [main, before anything can crash]
-void set_crash_note_directory(const std::filesystem::path& directory);
+// [main, before anything can crash] Makes the file, with room for a note, so that writing one needs
+// neither a descriptor nor the disk's consent then.  Without it there are no notes.
+void open_crash_note(const std::filesystem::path& directory);
 
-// [any thread, and safe in a signal handler, see signal-safety(7)] Ids of 0 are left out; without
-// any other, or without a directory, nothing is written.
-void write_crash_note(const char* handler, const char* what, const std::uint64_t* messages,
-                      std::size_t count) noexcept;
+// [any thread, and safe in a signal handler, see signal-safety(7)] Of the last run's is nothing
+// left then, nor of one that hung.  Messages that are not stored are left out; without any other
+// nothing is written.
+void note_crash(const char* handler, const char* what, const InHand* messages,
+                std::size_t count) noexcept;
+// [main] The same of one that hangs, for now; nothing once there is a crash.
+void note_hang(const char* handler, const std::vector<InHand>& messages) noexcept;
+void forget_hang() noexcept;
 
-// That of the last run, if it left one that can be read.
+// [main, at the start] That of the last run, if it left one that is whole.
 std::optional<CrashNote> read_crash_note();
 void remove_crash_note() noexcept;
 

@@ -1,6 +1,7 @@
 /* Does what no handler should: what its option `start`, the payload, or its option `stop` says. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fastmqtt/handler.h"
@@ -42,11 +43,22 @@ static void destroy(void* self) {
   do_as_told(the_host->config(the_host, "stop"));
 }
 
+/* As popen() and its like do. */
+static void fork_one(void) {
+  static const char kText[] = "its child has ended";
+  int status = 0;
+  const pid_t child = fork();
+  if (child == 0) exit(127);
+  if (child > 0) waitpid(child, &status, 0);
+  the_host->log(the_host, FASTMQTT_INFO, (fastmqtt_view){kText, sizeof kText - 1});
+}
+
 static void on_messages(void* self, const fastmqtt_message* const* messages, size_t count,
                         fastmqtt_result* results) {
   (void)self;
   for (size_t i = 0; i < count; ++i) {
     do_as_told(messages[i]->payload);
+    if (says(messages[i]->payload, "fork")) fork_one();
     if (says(messages[i]->payload, "77")) results[i] = messages[i]->attempt == 1 ? 77 : FASTMQTT_OK;
   }
 }

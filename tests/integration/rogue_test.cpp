@@ -98,19 +98,73 @@ TEST_P(DeadlyMessage, IsGivenUpAndHoldsUpNoOther) {
                                " in the last run at .*tried again, alone"));
   }
   daemon_.start_ready();
-  EXPECT_TRUE(daemon_.logged(std::string("error .* rogue: gave up on a message: rogue/3: the "
-                                         "handler ") +
-                             deadly.what + " at it 3 times .attempt 3."));
+  EXPECT_TRUE(daemon_.logged(std::string("error .* rogue: gave up on a message: rogue/3: ended the "
+                                         "daemon 3 times: the handler ") +
+                             deadly.what + " .attempt 3."));
   EXPECT_TRUE(eventually([&] {
     return daemon_.notify().last("STATUS=").find(" 0 messages waiting, 1 given up") !=
            std::string::npos;
   }));
   const Finished letters = daemon_.ctl({"dead-letters", "list"});
-  EXPECT_TRUE(any_line_matches(letters.output, " rogue .* rogue/3 .* at it 3 times"))
+  EXPECT_TRUE(any_line_matches(letters.output, " rogue .* rogue/3 .*ended the daemon 3 times"))
       << letters.output;
   EXPECT_EQ(std::ranges::count(letters.output, '\n'), 2) << letters.output;
   EXPECT_EQ(daemon_.stop(), Exit{});
   EXPECT_EQ(records("other").size(), 5u) << "it has nothing to do with it";
+}
+
+// Of several in one call nobody knows which it was.
+TEST_F(Rogue, NobodyIsGivenUpForTheCrashOfAnother) {
+  daemon_.add_plugin("batch_rogue");
+  const std::string rogue =
+      "  rogue: {plugin: batch_rogue, subscribe: [rogue/+], retry: {delay: 10ms, attempts: 1}}\n";
+  start(rogue, {"rogue/+"});
+  ASSERT_EQ(daemon_.ctl({"pause", "rogue"}).exit, Exit{});
+  for (const char* topic : {"rogue/1", "rogue/2", "rogue/4"})
+    publish(broker_, topic, "0", {.qos = 1});
+  publish(broker_, "rogue/3", "exit", {.qos = 1});
+  ASSERT_EQ(daemon_.stop(), Exit{});
+  daemon_.start_ready();
+  static_cast<void>(daemon_.ctl({"resume", "rogue"}));  // it may not live to answer
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 70});
+  daemon_.start();
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 70});
+  daemon_.start_ready();
+  EXPECT_TRUE(eventually([&] {
+    return daemon_.notify().last("STATUS=").find(" 0 messages waiting, 1 given up") !=
+           std::string::npos;
+  })) << daemon_.ctl({"dead-letters", "list"}).output;
+}
+
+// A child that it has forked is not the daemon.
+TEST_F(Rogue, AChildThatEndsIsNoCrash) {
+  start_rogue();
+  publish(broker_, "rogue", "fork", {.qos = 1});
+  await_log("rogue: its child has ended");
+  EXPECT_THAT(read_file(daemon_.file("state/crash")),
+              ::testing::Not(::testing::HasSubstr("rogue")));
+  EXPECT_EQ(daemon_.stop(), Exit{});
+}
+
+// Whoever has mistyped something has not asked for a start and an end of handlers.
+TEST_F(Rogue, NoneIsMadeForAConfigurationThatIsRefused) {
+  daemon_.add_plugin("rogue");
+  start("  rogue: {options: {stop: exit}}\n", {"rogue"});
+  const auto misconfigure = [&](const std::string& options) {
+    daemon_.configure(daemon_.mqtt_section(broker_) +
+                      "  nonsense: 1\nhandlers:\n  rogue: {options: {" + options + "}}\n");
+  };
+  for (const char* options : {"start: abort", "stop: exit, start: ''"}) {
+    misconfigure(options);
+    EXPECT_EQ(daemon_.ctl({"reload"}).exit, Exit{.status = 78}) << options;
+    EXPECT_EQ(daemon_.ctl({"status"}).exit, Exit{}) << options;
+  }
+  daemon_.kill();
+  misconfigure("start: abort");
+  daemon_.start();
+  EXPECT_EQ(daemon_.process().wait(), Exit{.status = 78});
+  const Finished done = daemon_.run({"--check"});
+  EXPECT_TRUE(any_line_matches(done.errors, "mqtt.nonsense: unknown key")) << done.errors;
 }
 
 TEST_F(Rogue, AStartThatHangsCanBeStopped) {

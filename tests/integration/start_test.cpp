@@ -194,9 +194,7 @@ TEST_F(Start, WhatIsWrongElsewhereDoesNotHideAHandlersTrouble) {
       "  lost: {plugin: nowhere, subscribe: [a]}\n");
   const auto expect_all = [](const std::string& report) {
     EXPECT_TRUE(has_line(report, "mqtt.prot: unknown key"));
-    EXPECT_TRUE(has_line(report, "control.socket: /nowhere/control.sock"));
     EXPECT_TRUE(has_line(report, "text.so"));
-    EXPECT_TRUE(has_line(report, "handlers.paint.options.colour: .*octarine"));
     EXPECT_TRUE(has_line(report, "handlers.lost.plugin"));
     // What it is to do is not clear: its mistake alone is said.
     EXPECT_TRUE(has_line(report, "handlers.wrong.qeue: unknown key"));
@@ -205,6 +203,9 @@ TEST_F(Start, WhatIsWrongElsewhereDoesNotHideAHandlersTrouble) {
   const Finished done = check();
   EXPECT_EQ(done.exit, Exit{.status = kConfig});
   expect_all(done.errors);
+  EXPECT_TRUE(has_line(done.errors, "control.socket: /nowhere/control.sock"));
+  EXPECT_TRUE(has_line(done.errors, "handlers.paint.options.colour: .*octarine"));
+  // A start makes no handlers then.
   daemon_.start();
   EXPECT_EQ(daemon_.process().wait(), Exit{.status = kConfig});
   expect_all(daemon_.log());
@@ -213,14 +214,28 @@ TEST_F(Start, WhatIsWrongElsewhereDoesNotHideAHandlersTrouble) {
 // Of a file that was not read nobody knows what it would have changed.
 TEST_F(Start, HandlersAreNotJudgedByHalfOfTheConfig) {
   daemon_.add_plugin("create_fails");
-  configure("  paint: {plugin: create_fails, subscribe: [a], options: {colour: octarine}}\n");
+  daemon_.configure(
+      "control: {socket: /nowhere/control.sock}\nspool: {directory: /nowhere/spool}\n"
+      "mqtt: {ssl: {ca_file: /nowhere/ca.pem}}\n"
+      "handlers:\n  paint: {plugin: create_fails, subscribe: [a], options: {colour: octarine}}\n");
   std::filesystem::create_directory(daemon_.file("conf.d"));
   set_mode(daemon_.file("conf.d"), 0755);
   write_file(daemon_.file("conf.d/10-broken.yaml"), "handlers: {paint: [\n");
   const Finished done = check();
   EXPECT_EQ(done.exit, Exit{.status = kConfig});
   EXPECT_TRUE(has_line(done.errors, "10-broken.yaml"));
-  EXPECT_FALSE(has_line(done.errors, "octarine"));
+  EXPECT_FALSE(has_line(done.errors, "octarine|nowhere")) << done.errors;
+}
+
+// A file of the configuration may have the name of a plugin.
+TEST_F(Start, APluginThatIsMissingIsNotHiddenByAFileOfItsName) {
+  configure("  first: {plugin: archive, subscribe: [a]}\n");
+  std::filesystem::create_directory(daemon_.file("conf.d"));
+  set_mode(daemon_.file("conf.d"), 0755);
+  write_file(daemon_.file("conf.d/archive.yaml"), "http: {lisen: 1}\n");
+  const Finished done = check();
+  EXPECT_TRUE(has_line(done.errors, "archive.yaml:1:8: http.lisen"));
+  EXPECT_TRUE(has_line(done.errors, "handlers.first.plugin: there is no plugin 'archive'"));
 }
 
 // Nothing in the configuration but the broker; after it was dropped in, a restart.

@@ -1,0 +1,121 @@
+// What a handler may not do in the unit as it is shipped, and the drop-in that allows it.
+#include <algorithm>
+#include <map>
+
+#include "tests/system/system_test.hpp"
+
+namespace fastmqttd::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+namespace fs = std::filesystem;
+
+// A command that a handler runs.
+struct Deed {
+  const char* drop_in;  // without .conf
+  const char* prepare;  // by root, before
+  const char* command;
+  bool allowed_by_default = false;
+  bool allowed_then = true;
+};
+
+const std::vector<Deed> kDeeds = {
+    {"write-elsewhere", "install -d -o fastmqttd /srv/measurements", "touch /srv/measurements/x"},
+    {"home",
+     "useradd -m op; echo 'echo hello' >/home/op/script; chmod 755 /home/op /home/op/script",
+     "sh /home/op/script"},
+    {"other-user", "useradd op; echo 'fastmqttd ALL=(op) NOPASSWD: /usr/bin/id' >/etc/sudoers.d/op",
+     "test \"$(sudo -n -u op id -un)\" = op"},
+    {"jit",
+     "echo '#include <sys/mman.h>\nint main() { return mmap(0, 4096, PROT_READ | PROT_WRITE | "
+     "PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED; }' | "
+     "gcc -x c - -o /usr/local/bin/compiles",
+     "compiles"},
+    {"nice", "true", "taskset 1 true && chrt --idle 0 true"},
+    {"system-figures", "true", "free >/dev/null && uptime >/dev/null"},
+    {"serial-port", "true", "test -e /dev/console && id -Gn | grep -qw dialout"},
+    {"gpio", "groupadd gpio", "test -e /dev/console && id -Gn | grep -qw gpio"},
+    {"localhost-only", "ip address add 192.0.2.1/32 dev lo",
+     "bash -c 'exec 3<>/dev/tcp/192.0.2.1/1883'", true, false},
+};
+
+class Sandbox : public SystemTest {
+ protected:
+  void SetUp() override {
+    SystemTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    add_plugins({"prober"});
+    start_broker("listener 1883 192.0.2.1\n");
+  }
+  // What a handler's command comes to: "STATUS OUTPUT".
+  std::string deed(const std::string& command) {
+    box().write("/root/command", command);
+    return sh(
+        "mosquitto_sub -C 1 -W 15 -q 1 -t 'answers/+' -F %p >/root/answer & "
+        "until journalctl -b -o cat -u mosquitto | grep -q \"Sending SUBACK to auto\"; do sleep "
+        "0.05; "
+        "done; sleep 0.2; mosquitto_pub -q 1 -t ask/1 -f /root/command; wait; cat /root/answer");
+  }
+};
+
+class SandboxDeed : public Sandbox, public ::testing::WithParamInterface<Deed> {};
+INSTANTIATE_TEST_SUITE_P(DropIns, SandboxDeed, ::testing::ValuesIn(kDeeds),
+                         [](const ::testing::TestParamInfo<Deed>& deed) {
+                           std::string name = deed.param.drop_in;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+TEST_P(SandboxDeed, IsWhatTheDropInChanges) {
+  const Deed& d = GetParam();
+  sh(d.prepare);
+  sh("systemctl restart mosquitto");
+  configure("mqtt: {keepalive: 60}\n");
+  ASSERT_TRUE(connected());
+  const auto expect = [&](bool allowed) {
+    const std::string answer = deed(d.command);
+    EXPECT_EQ(answer.starts_with("0 "), allowed) << answer;
+  };
+  expect(d.allowed_by_default);
+  sh(std::string("install -D -m 644 /usr/share/doc/fastmqttd/drop-ins/") + d.drop_in +
+     ".conf /etc/systemd/system/fastmqttd.service.d/x.conf; systemctl daemon-reload; "
+     "systemctl restart fastmqttd");
+  ASSERT_TRUE(connected());
+  expect(d.allowed_then);
+}
+
+TEST_F(Sandbox, LeavesRoomForWhatHandlersDo) {
+  sh("ip address add 192.0.2.1/32 dev lo; systemctl restart mosquitto");
+  configure("mqtt: {keepalive: 60}\n");
+  ASSERT_TRUE(connected());
+  for (const char* command :
+       {"echo x >/var/lib/fastmqttd/x && cat /var/lib/fastmqttd/x", "mktemp",
+        "getent hosts localhost", "perl -e 'print 1 + 1'", "sh -c 'echo a | sort | wc -l'",
+        "cat /etc/hostname", "date +%Z", "kill -0 $$", "bash -c 'exec 3<>/dev/tcp/127.0.0.1/1883'"})
+    EXPECT_THAT(deed(command), StartsWith("0 ")) << command;
+  for (const char* command :
+       {"touch /etc/x", "touch /usr/local/lib/fastmqttd/handlers/x", "unshare --user true",
+        "cat /etc/shadow", "cat /etc/fastmqttd/credentials/x", "mount -t tmpfs none /mnt",
+        "date -s 2020-01-01", "dmesg"})
+    EXPECT_EQ(deed(command).starts_with("0 "), false) << command;
+}
+
+// Neither a drop-in that nobody has tried, nor one that the man page does not know.
+TEST(DropIns, AreAllTriedAndDocumented) {
+  const std::string man = read_file(FASTMQTTD_SOURCE_DIR "/packaging/man/fastmqttd.8");
+  for (const auto& entry : fs::directory_iterator(FASTMQTTD_SOURCE_DIR "/systemd/drop-ins")) {
+    const std::string name = entry.path().stem();
+    std::string written = name;
+    for (std::size_t at = 0; (at = written.find('-', at)) != written.npos; at += 2)
+      written.replace(at, 1, "\\-");
+    EXPECT_THAT(man, HasSubstr(written + ".conf"));
+    if (name == "dynamic-user" || name == "notify-reload") continue;  // service_test; systemd 253
+    EXPECT_TRUE(std::ranges::any_of(kDeeds, [&](const Deed& d) { return name == d.drop_in; }))
+        << name;
+  }
+}
+
+}  // namespace
+}  // namespace fastmqttd::testing
