@@ -92,6 +92,7 @@ Supervisor::Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session,
 void Supervisor::become_ready() {
   if (ready_ || stopping_) return;
   ready_ = true;
+  send_status();
   notify("READY=1");
   log::info("ready: {}, {}", count(dispatcher_.lanes().size(), "handler"),
             describe(session_.state()));

@@ -147,7 +147,7 @@ TEST_F(Packages, AreInstalledAsReadmeSays) {
   const std::vector<std::string> lines = lines_of(readme.substr(begin, end - begin));
   ASSERT_FALSE(lines.empty());
   EXPECT_EQ(lines[0].substr(0, 20), "packaging/build-deb ") << "the packages are built by Prepare";
-  // There the packages lie where the build leaves them, and editors are not for tests.
+  // The packages lie where the build leaves them, and editors are not for tests.
   sh("mkdir -p /root/tree/build; ln -s /root/deb /root/tree/build/deb");
   std::string script = "set -e; cd /root/tree; export SUDO_EDITOR=true EDITOR=true MANPAGER=cat\n";
   for (std::size_t i = 1; i < lines.size(); ++i) script += lines[i] + "\n";
