@@ -39,12 +39,18 @@ HttpAnswer answer(const Json& json) {
   return {json.dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
 
+// In a user namespace of its own, as the unit has it, the daemon knows root and itself; all others
+// have the number that user_namespaces(7) calls the overflow user ID.
+std::string who(const HttpRequest& request) {
+  return request.peer == "65534" ? "a user other than root" : "user " + request.peer;
+}
+
 // Changes something: whoever reads the journal should know who did.
 HttpServer::Handler post(Control& control, Json (Control::*act)(const Json&)) {
   return [&control, act](const HttpRequest& request) {
     const Json wanted = Json::parse(request.body);
     const Json done = (control.*act)(wanted);
-    log::info("fastmqttctl, by user {}: {}: {}", request.peer, printable(request.path.substr(4)),
+    log::info("fastmqttctl, by {}: {}: {}", who(request), printable(request.path.substr(4)),
               printable(in_words(wanted)));
     return answer(done);
   };
@@ -75,7 +81,7 @@ HttpServer::Routes routes(Control& control) {
        }},
       {{"POST", "/v1/reload"},
        [&](const auto& request) {
-         log::info("fastmqttctl, by user {}: reload", request.peer);
+         log::info("fastmqttctl, by {}: reload", who(request));
          return answer(control.reload());
        }},
       {{"POST", "/v1/dead-letters/replay"}, post(control, &Control::replay)},
