@@ -205,8 +205,8 @@ TEST_F(Service, RunsInSeveralInstancesSideBySide) {
 // Of its group whoever is told so may use it, and nobody else.
 TEST_F(Service, IsOperatedByItsGroup) {
   configure(kRecorder);
-  sh("useradd -G fastmqttd operator; useradd stranger");
-  sh("runuser -u operator -- fastmqttctl status; runuser -u operator -- fastmqttctl pause all");
+  sh("useradd -G fastmqttd ops && useradd stranger");
+  sh("runuser -u ops -- fastmqttctl status; runuser -u ops -- fastmqttctl pause all");
   EXPECT_THAT(journal(), HasSubstr("fastmqttctl, by a user other than root: pause: handler all"));
   const Finished done = box().run("runuser -u stranger -- fastmqttctl status");
   EXPECT_EQ(done.exit, Exit{.status = 69});
