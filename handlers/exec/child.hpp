@@ -1,0 +1,45 @@
+// Runs a program to its end: its input given, its output taken, its time limited.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace fastmqtt::exec {
+
+struct Command {
+  std::string program;  // its path
+  std::vector<std::string> arguments;
+  std::string directory;                                         // "" for the daemon's
+  std::vector<std::pair<std::string, std::string>> environment;  // besides the daemon's own
+  std::string_view input;
+  std::chrono::milliseconds timeout{0};
+};
+
+struct Ended {
+  std::optional<int> status;   // nothing: it was ended by a signal, or was not started
+  std::string what;            // how it ended, in words
+  std::string output, errors;  // the first of them, see kMostOutput
+};
+
+inline constexpr std::size_t kMostOutput = 1 << 20;  // bytes; what is beyond is read and dropped
+
+// In a process group of its own, which gets TERM at the timeout, and KILL when that does not end
+// it. `stop` is asked now and then whether it is to end before.  Any thread.
+Ended run(const Command& command, const std::function<bool()>& stop);
+
+// The path of a program: itself when it has a '/', else looked for in PATH; empty when there is
+// none that may be run.
+std::string find_program(const std::string& name);
+
+// "unit-of.x" as "UNIT_OF_X".
+std::string variable_name(std::string_view text);
+
+// Without the line ends; empty ones are left out.
+std::vector<std::string> lines_of(std::string_view text);
+
+}  // namespace fastmqtt::exec

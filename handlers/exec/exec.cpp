@@ -1,0 +1,263 @@
+// exec - runs a command for each message, without a shell: the payload on its standard input, the
+// topic and the rest in its environment and, by placeholders, in its arguments.
+//
+// Up to `parallel` commands run at once, each watched by a thread; how it ends is the answer to its
+// message, which is put off until then.
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fastmqtt/handler.hpp"
+#include "handlers/common/template.hpp"
+#include "handlers/exec/child.hpp"
+
+namespace {
+
+using fastmqtt::Level;
+using fastmqtt::Message;
+using fastmqtt::OptionError;
+using fastmqtt::Result;
+using fastmqtt::common::Source;
+using fastmqtt::common::Template;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+constexpr milliseconds kSlack{500};  // before the daemon would take the message back
+constexpr int kTryAgain = 75;        // EX_TEMPFAIL of sysexits(3)
+
+std::vector<Template> templates(const fastmqtt::Host& host, const std::string& path) {
+  std::vector<Template> all;
+  const std::vector<std::string> texts = host.list(path);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    try {
+      all.emplace_back(texts[i]);
+    } catch (const std::invalid_argument& error) {
+      throw OptionError(path + "." + std::to_string(i), error.what());
+    }
+  }
+  return all;
+}
+
+// What each exit status answers; the others retry.
+std::map<int, Result> answers(const fastmqtt::Host& host) {
+  std::map<int, Result> all{{0, Result::ok}, {kTryAgain, Result::retry}};
+  for (const auto& [word, result] : {std::pair("ok", Result::ok), std::pair("retry", Result::retry),
+                                     std::pair("reject", Result::reject)}) {
+    const std::string path = std::string("exit_status.") + word;
+    const std::vector<std::string> numbers = host.list(path);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const auto number = fastmqtt::detail::OptionType<int>::read(numbers[i]);
+      if (!number || *number < 0 || *number > 255)
+        throw OptionError(path, "expected exit statuses, from 0 to 255");
+      all[*number] = result;
+    }
+  }
+  return all;
+}
+
+class Exec {
+ public:
+  static constexpr const char* options[] = {"command",     "parallel",    "timeout", "directory",
+                                            "environment", "exit_status", "output",  "publish"};
+
+  explicit Exec(fastmqtt::Host host)
+      : host_(host),
+        command_(templates(host, "command")),
+        parallel_(host.option<std::size_t>("parallel", 1, 1, 64)),
+        timeout_(host.option("timeout", milliseconds(10'000), milliseconds(1), kLongest)),
+        directory_(host.option("directory", "")),
+        environment_(host.map("environment")),
+        answers_(answers(host)),
+        output_(host.option(
+            "output", Output::log,
+            {{"log", Output::log}, {"ignore", Output::ignore}, {"publish", Output::publish}})) {
+    if (command_.empty()) throw OptionError("command", "expected a program and its arguments");
+    if (!command_.front().is_constant())
+      throw OptionError("command.0",
+                        "expected the path of a program, without placeholders: what "
+                        "comes with a message must not choose it");
+    read_publish();
+    program_ = fastmqtt::exec::find_program(text_of(command_.front()));
+    if (program_.empty())
+      throw OptionError("command.0", "'" + text_of(command_.front()) +
+                                         "': there is no such program, or it may not be run");
+    for (std::size_t i = 0; i < parallel_; ++i) threads_.emplace_back([this] { run_jobs(); });
+  }
+  ~Exec() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  Exec(const Exec&) = delete;
+  Exec& operator=(const Exec&) = delete;
+
+  Result on_message(const Message& message) {
+    Source source(message, host_.name());
+    auto job = make_job(message, source);
+    if (!job) {
+      host_.log(Level::error, source.missing() + ": the command cannot be made", message);
+      return Result::reject;
+    }
+    // Not before a thread is free: what waits here would use up its time.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return busy_ < parallel_; });
+    ++busy_;
+    next_.push_back(std::move(*job));
+    changed_.notify_all();
+    return Result::pending;
+  }
+
+ private:
+  static constexpr milliseconds kLongest = std::chrono::hours(24);
+  enum class Output { log, ignore, publish };
+
+  struct Job {
+    Message message;  // readable until it is complete
+    fastmqtt::exec::Command command;
+    std::string topic;  // of what it writes
+  };
+
+  static std::string text_of(const Template& constant) {
+    fastmqtt_message none{};
+    Source source{Message(&none)};
+    return constant.fill(source).value_or("");
+  }
+
+  void read_publish() {
+    const bool wanted = output_ == Output::publish;
+    const bool given = !host_.members("publish").empty();
+    if (wanted && !given)
+      throw OptionError("publish", "expected {topic: ...}, since output says so");
+    if (!wanted && given) throw OptionError("publish", "has no effect without output: publish");
+    if (!wanted) return;
+    publish_topic_.emplace(fastmqtt::common::template_option(host_, "publish.topic", nullptr));
+    publish_options_.qos = host_.option<int>("publish.qos", 1, 0, 2);
+    publish_options_.retain = host_.option("publish.retain", false);
+    for (const std::string& name : host_.members("publish"))
+      if (name != "topic" && name != "qos" && name != "retain")
+        throw OptionError("publish." + name, "unknown: expected topic, qos or retain");
+  }
+
+  std::optional<Job> make_job(const Message& message, Source& source) {
+    Job job{message, {}, {}};
+    job.command.program = program_;
+    for (const Template& argument : command_) {
+      auto text = argument.fill(source);
+      // An argument ends where it has a zero byte: the rest would be lost.
+      if (text && text->find('\0') != std::string::npos) text.reset();
+      if (!text) return std::nullopt;
+      job.command.arguments.push_back(std::move(*text));
+    }
+    if (publish_topic_) {
+      auto topic = publish_topic_->fill(source);
+      if (!topic) return std::nullopt;
+      job.topic = std::move(*topic);
+    }
+    job.command.directory = directory_;
+    job.command.environment = environment_of(message);
+    job.command.input = message.payload();
+    return job;
+  }
+
+  std::vector<std::pair<std::string, std::string>> environment_of(const Message& message) const {
+    auto all = environment_;
+    const auto add = [&](std::string name, std::string_view value) {
+      // What an environment cannot hold is left out rather than cut.
+      if (value.find('\0') == std::string_view::npos) all.emplace_back(std::move(name), value);
+    };
+    add("MQTT_TOPIC", message.topic());
+    add("MQTT_QOS", std::to_string(message.qos()));
+    add("MQTT_RETAIN", message.retained() ? "1" : "0");
+    add("MQTT_ATTEMPT", std::to_string(message.attempt()));
+    add("MQTT_MESSAGE_ID", std::to_string(message.message_id()));
+    add("MQTT_HANDLER", host_.name());
+    if (const auto type = message.content_type()) add("MQTT_CONTENT_TYPE", *type);
+    if (const auto topic = message.response_topic()) add("MQTT_RESPONSE_TOPIC", *topic);
+    if (const auto data = message.correlation_data()) add("MQTT_CORRELATION_DATA", *data);
+    for (const fastmqtt_property& p : message.properties())
+      if (p.id == FASTMQTT_USER_PROPERTY)
+        add("MQTT_USER_" + fastmqtt::exec::variable_name(fastmqtt::to_string_view(p.name)),
+            fastmqtt::to_string_view(p.value));
+    return all;
+  }
+
+  void run_jobs() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return stopping_ || !next_.empty(); });
+      if (next_.empty()) return;
+      Job job = std::move(next_.front());
+      next_.pop_front();
+      lock.unlock();
+      run(std::move(job));
+      lock.lock();
+      --busy_;
+      changed_.notify_all();
+    }
+  }
+
+  void run(Job job) {
+    milliseconds timeout = timeout_;
+    if (const nanoseconds deadline = job.message.deadline(); deadline.count() > 0)
+      timeout = std::min(timeout,
+                         std::chrono::duration_cast<milliseconds>(deadline - host_.now()) - kSlack);
+    job.command.timeout = std::max(timeout, milliseconds(1));
+    const fastmqtt::exec::Ended ended = fastmqtt::exec::run(job.command, [this] {
+      const std::lock_guard lock(mutex_);
+      return stopping_;
+    });
+    const Result result = answer(job, ended);
+    host_.complete(job.message.id(), result);
+  }
+
+  Result answer(const Job& job, const fastmqtt::exec::Ended& ended) {
+    for (const std::string& line : fastmqtt::exec::lines_of(ended.errors))
+      host_.log(Level::warning, line, job.message);
+    Result result = Result::retry;
+    if (ended.status) {
+      const auto known = answers_.find(*ended.status);
+      if (known != answers_.end()) result = known->second;
+    }
+    if (result != Result::ok) {
+      host_.log(Level::error, ended.what, job.message);
+      return result;
+    }
+    if (output_ == Output::log)
+      for (const std::string& line : fastmqtt::exec::lines_of(ended.output))
+        host_.log(Level::info, line, job.message);
+    if (output_ == Output::publish && !ended.output.empty())
+      result = host_.publish(job.topic, ended.output, publish_options_);
+    return result;
+  }
+
+  const fastmqtt::Host host_;
+  const std::vector<Template> command_;
+  const std::size_t parallel_;
+  const milliseconds timeout_;
+  const std::string directory_;
+  const std::vector<std::pair<std::string, std::string>> environment_;
+  const std::map<int, Result> answers_;
+  const Output output_;
+  std::optional<Template> publish_topic_;
+  fastmqtt::PublishOptions publish_options_;
+  std::string program_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Job> next_;
+  std::size_t busy_ = 0;  // threads that run a command, or are about to
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+FASTMQTT_HANDLER(Exec, "exec", "1.0", FASTMQTT_SHARDABLE);

@@ -1,0 +1,240 @@
+#include "handlers/exec/exec.cpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "fastmqtt/testing.hpp"
+
+namespace {
+
+using fastmqtt::testing::HandlerTester;
+using fastmqtt::testing::Option;
+using fastmqtt::testing::TestMessage;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+using namespace std::chrono_literals;
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+class ExecHandler : public ::testing::Test {
+ protected:
+  ExecHandler()
+      : directory_(fs::temp_directory_path() /
+                   ("exec-test-" + std::to_string(::getpid()) + "-" +
+                    ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    fs::create_directory(directory_);
+  }
+  ~ExecHandler() override { fs::remove_all(directory_); }
+
+  std::string file(const std::string& name) const { return directory_ / name; }
+  static std::string text(const std::string& file) {
+    std::ostringstream out;
+    out << std::ifstream(file).rdbuf();
+    return out.str();
+  }
+  static Result answer(HandlerTester& tester, const TestMessage& message) {
+    const Result result = tester.deliver(message);
+    return result == Result::pending ? tester.answer_to(tester.last_id()) : result;
+  }
+  template <class Condition>
+  static bool soon(Condition condition) {
+    const auto end = Clock::now() + 10s;
+    while (!condition()) {
+      if (Clock::now() > end) return false;
+      std::this_thread::sleep_for(2ms);
+    }
+    return true;
+  }
+  static std::string refusal(std::initializer_list<Option> options) {
+    try {
+      HandlerTester tester(options);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "none";
+  }
+
+  const fs::path directory_;
+};
+
+TEST_F(ExecHandler, GivesThePayloadAndTheEnvironment) {
+  HandlerTester tester(
+      {{"command.0", "sh"},
+       {"command.1", "-c"},
+       {"command.2", "cat >\"$1\"; env | grep ^MQTT_ | sort >>\"$1\"; echo $SITE $PWD"},
+       {"command.3", "sh"},
+       {"command.4", file("out")},
+       {"directory", "/"},
+       {"environment.SITE", "plant"}},
+      "relay");
+  const TestMessage message{.topic = "a/b",
+                            .payload = std::string("pay\0load\n", 9),
+                            .qos = 2,
+                            .retain = true,
+                            .user_properties = {{"unit of", "C"}},
+                            .content_type = "text/plain"};
+  EXPECT_EQ(answer(tester, message), Result::ok);
+  const std::string out = text(file("out"));
+  EXPECT_EQ(out.substr(0, 9), message.payload);
+  for (const char* line :
+       {"MQTT_TOPIC=a/b\n", "MQTT_QOS=2\n", "MQTT_RETAIN=1\n", "MQTT_ATTEMPT=1\n",
+        "MQTT_HANDLER=relay\n", "MQTT_CONTENT_TYPE=text/plain\n", "MQTT_USER_UNIT_OF=C\n",
+        "MQTT_MESSAGE_ID="})
+    EXPECT_THAT(out, HasSubstr(line));
+  EXPECT_EQ(tester.last_log(), "plant /");
+}
+
+TEST_F(ExecHandler, FillsArgumentsAndNeverAsksAShell) {
+  HandlerTester tester({{"command.0", "printf"},
+                        {"command.1", "%s|"},
+                        {"command.2", "{topic.2}"},
+                        {"command.3", "{json:/a}; $(touch " + file("pwned") + ")"},
+                        {"command.4", "{payload}"}});
+  EXPECT_EQ(answer(tester, {.topic = "x/`touch y`", .payload = R"x({"a":"$(id)"})x"}), Result::ok);
+  EXPECT_EQ(tester.last_log(),
+            "`touch y`|$(id); $(touch " + file("pwned") + ")|{\"a\":\"$(id)\"}|");
+  EXPECT_FALSE(fs::exists(file("pwned")));
+  EXPECT_EQ(answer(tester, {.topic = "x", .payload = "{}"}), Result::reject);
+  EXPECT_THAT(tester.last_log(), HasSubstr("the topic has no level 2"));
+}
+
+TEST_F(ExecHandler, ItsExitStatusIsTheAnswer) {
+  HandlerTester tester({{"command.0", "sh"},
+                        {"command.1", "-c"},
+                        {"command.2", "exit {payload}"},
+                        {"exit_status.reject.0", "65"},
+                        {"exit_status.ok", "3"}});
+  for (const auto& [status, result] :
+       {std::pair("0", Result::ok), std::pair("75", Result::retry), std::pair("1", Result::retry),
+        std::pair("65", Result::reject), std::pair("3", Result::ok)})
+    EXPECT_EQ(answer(tester, {.topic = "a", .payload = status}), result) << status;
+  EXPECT_THAT(tester.logs(), ElementsAre("exit status 75", "exit status 1", "exit status 65"));
+}
+
+TEST_F(ExecHandler, ASignalIsTriedAgain) {
+  HandlerTester tester({{"command.0", "sh"}, {"command.1", "-c"}, {"command.2", "kill -SEGV $$"}});
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::retry);
+  EXPECT_EQ(tester.last_log(), "ended by SIGSEGV");
+}
+
+TEST_F(ExecHandler, EndsWhatTakesTooLongWithAllThatItHasStarted) {
+  HandlerTester tester({{"command.0", "sh"},
+                        {"command.1", "-c"},
+                        {"command.2", "sleep 1000 & echo $! >\"$1\"; sleep 1000"},
+                        {"command.3", "sh"},
+                        {"command.4", file("pid")},
+                        {"timeout", "200ms"}});
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::retry);
+  EXPECT_EQ(tester.last_log(), "took longer than its timeout");
+  const pid_t left = std::stoi(text(file("pid")));
+  EXPECT_TRUE(soon([&] { return ::kill(left, 0) != 0; })) << "its child goes on";
+}
+
+TEST_F(ExecHandler, KillsWhatDoesNotHeedTheTerm) {
+  HandlerTester tester({{"command.0", "sh"},
+                        {"command.1", "-c"},
+                        {"command.2", "trap '' TERM; while :; do sleep 1; done"},
+                        {"timeout", "100ms"}});
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::retry);
+}
+
+TEST_F(ExecHandler, ChildrenThatHoldItsOutputOpenAreNotWaitedFor) {
+  HandlerTester tester(
+      {{"command.0", "sh"}, {"command.1", "-c"}, {"command.2", "sleep 1000 & echo x"}});
+  const auto began = Clock::now();
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::ok);
+  EXPECT_LT(Clock::now() - began, 5s);
+  EXPECT_EQ(tester.last_log(), "x");
+}
+
+TEST_F(ExecHandler, WritesWhatTheCommandSaysIntoTheJournal) {
+  HandlerTester tester({{"command.0", "sh"},
+                        {"command.1", "-c"},
+                        {"command.2", "echo one; echo; echo two; echo careful >&2"}});
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::ok);
+  EXPECT_THAT(tester.logs(), ElementsAre("careful", "one", "two"));
+  EXPECT_EQ(tester.levels().front(), Level::warning);
+}
+
+TEST_F(ExecHandler, PublishesWhatTheCommandSays) {
+  HandlerTester tester({{"command.0", "tr"},
+                        {"command.1", "a-z"},
+                        {"command.2", "A-Z"},
+                        {"output", "publish"},
+                        {"publish.topic", "out/{topic}"},
+                        {"publish.qos", "2"},
+                        {"publish.retain", "true"}});
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = "hello\n"}), Result::ok);
+  ASSERT_EQ(tester.published().size(), 1u);
+  EXPECT_EQ(tester.published()[0].topic, "out/a");
+  EXPECT_EQ(tester.published()[0].payload, "HELLO\n");
+  EXPECT_EQ(tester.published()[0].qos, 2);
+  EXPECT_TRUE(tester.published()[0].retain);
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = ""}), Result::ok);
+  EXPECT_EQ(tester.published().size(), 1u) << "nothing was said";
+}
+
+TEST_F(ExecHandler, RunsSeveralAtOnceAndNoMore) {
+  const std::string script =
+      "echo >\"$1/$MQTT_TOPIC\"; while [ ! -e \"$1/go\" ]; do sleep 0.01; done";
+  HandlerTester tester({{"command.0", "sh"},
+                        {"command.1", "-c"},
+                        {"command.2", script},
+                        {"command.3", "sh"},
+                        {"command.4", directory_},
+                        {"parallel", "2"}});
+  EXPECT_EQ(tester.deliver("a", ""), Result::pending);
+  const auto first = tester.last_id();
+  EXPECT_EQ(tester.deliver("b", ""), Result::pending);
+  EXPECT_TRUE(soon([&] { return fs::exists(file("a")) && fs::exists(file("b")); }));
+  std::thread third([&] { EXPECT_EQ(tester.deliver("c", ""), Result::pending); });
+  EXPECT_FALSE(fs::exists(file("c")));
+  std::ofstream(file("go")).put('x');
+  third.join();
+  EXPECT_EQ(tester.answer_to(first), Result::ok);
+  EXPECT_EQ(tester.answer_to(tester.last_id()), Result::ok);
+  EXPECT_TRUE(fs::exists(file("c")));
+}
+
+TEST_F(ExecHandler, NeedNotReadItsInputAndMaySayMuch) {
+  HandlerTester tester({{"command.0", "sh"},
+                        {"command.1", "-c"},
+                        {"command.2", "head -c 3000000 /dev/zero | tr '\\0' x"}});
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = std::string(1'000'000, 'p')}), Result::ok);
+  EXPECT_EQ(tester.last_log().size(), fastmqtt::exec::kMostOutput);
+}
+
+TEST_F(ExecHandler, EndsItsCommandsWhenItEnds) {
+  const auto began = Clock::now();
+  {
+    HandlerTester tester({{"command.0", "sleep"}, {"command.1", "1000"}, {"timeout", "1h"}});
+    EXPECT_EQ(tester.deliver("a", ""), Result::pending);
+  }
+  EXPECT_LT(Clock::now() - began, 5s);
+}
+
+TEST_F(ExecHandler, NamesBadOptions) {
+  EXPECT_THAT(refusal({}), HasSubstr("command: expected a program and its arguments"));
+  EXPECT_THAT(refusal({{"command", "/no/such/program"}}),
+              HasSubstr("command.0: '/no/such/program': there is no such program"));
+  std::ofstream(file("data")) << "no program";
+  EXPECT_THAT(refusal({{"command", file("data")}}), HasSubstr("may not be run"));
+  EXPECT_THAT(refusal({{"command", "{payload}"}}), HasSubstr("without placeholders"));
+  EXPECT_THAT(refusal({{"command.0", "true"}, {"command.1", "{topc}"}}),
+              HasSubstr("command.1: at character 1: '{topc}' is no placeholder"));
+  EXPECT_THAT(refusal({{"command", "true"}, {"exit_status.ok", "many"}}),
+              HasSubstr("exit_status.ok: expected exit statuses"));
+  EXPECT_THAT(refusal({{"command", "true"}, {"output", "publish"}}),
+              HasSubstr("publish: expected {topic: ...}"));
+  EXPECT_THAT(refusal({{"command", "true"}, {"publish.topic", "x"}}),
+              HasSubstr("publish: has no effect"));
+  EXPECT_THAT(refusal({{"command", "true"}, {"parallel", "0"}}), HasSubstr("parallel: "));
+}
+
+}  // namespace
