@@ -1,4 +1,6 @@
 // fastmqttd: options → config → handlers → session → ready → wait → drain → stop.
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -87,6 +89,18 @@ std::optional<Problem> state_directory_problem(const Config& config) {
                  "expected a directory that the daemon may write"};
 }
 
+// Root who checks the configuration of the service has its credentials to read, and no handler to
+// run as root: it would leave files that the daemon cannot write, and see what the daemon does not.
+void become_the_daemons_user(const std::string& config_file) {
+  const bool of_the_service = std::filesystem::path(config_file).parent_path() ==
+                              std::filesystem::path(build::kConfigFile).parent_path();
+  const passwd* user = ::geteuid() == 0 && of_the_service ? ::getpwnam("fastmqttd") : nullptr;
+  if (!user) return;
+  if (::initgroups(user->pw_name, user->pw_gid) != 0 || ::setgid(user->pw_gid) != 0 ||
+      ::setuid(user->pw_uid) != 0)
+    throw StartError({{{config_file, 0, 0}, "", "cannot be checked as the user fastmqttd", ""}});
+}
+
 // All that can be said short of connecting.  `problems` are those of reading the configuration;
 // they are told before any handler's code runs, which may end the process.
 int check(const Config& config, const std::string& config_file, std::vector<Problem> problems) {
@@ -104,10 +118,13 @@ int check(const Config& config, const std::string& config_file, std::vector<Prob
   std::size_t handlers = 0;
   {
     const StartWatch start_watch;
-    set_up_handlers(config, libraries, problems, [&](const std::vector<HandlerToRun>& chosen) {
-      tell();
-      handlers = Dispatcher(chosen, [] {}).lanes().size();
-    });
+    set_up_handlers(
+        config, libraries, problems,
+        [&](const std::vector<HandlerToRun>& chosen) {
+          tell();
+          handlers = Dispatcher(chosen, [] {}).lanes().size();
+        },
+        [&] { become_the_daemons_user(config_file); });
   }
   const bool rest_is_good = problems.empty();
   if (all_is_read(problems) && !concerns(problems, "spool"))

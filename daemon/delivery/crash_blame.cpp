@@ -58,6 +58,10 @@ void say_given_up(const Dead& dead, const Lane& lane) {
               {"MQTT_ATTEMPT", attempts}});
 }
 
+constexpr std::uint32_t kRunsInARow = 4;  // more than one message takes
+constexpr Duration kPause = std::chrono::seconds(10);
+constexpr Duration kLongestPause = std::chrono::minutes(5);
+
 }  // namespace
 
 bool blame(const CrashNote& note, const Lane& lane, Spool& spool) {
@@ -89,6 +93,22 @@ bool blame(const CrashNote& note, const Lane& lane, Spool& spool) {
   for (const Dead& one : dead) say_given_up(one, lane);
   lane.stats()->dead += dead.size();
   return true;
+}
+
+void suspend_if_it_crashes_often(const CrashNote& note, const Lane& lane) {
+  if (!note.crashed || note.runs < kRunsInARow) return;
+  Duration pause = kPause;
+  for (std::uint32_t run = kRunsInARow; run < note.runs && pause < kLongestPause; ++run) pause *= 2;
+  pause = std::min(pause, kLongestPause);
+  lane.suspend_until(Clock::now() + pause);
+  log::write(
+      log::Level::error,
+      fmt::format("{}: suspended: it has ended the last {} runs; one message is tried in {}, "
+                  "and so on until one succeeds",
+                  lane.name(), note.runs, format_duration(pause)),
+      {{"MESSAGE_ID", event::kHandlerSuspended},
+       {"MQTT_HANDLER", lane.name()},
+       {"MQTT_PLUGIN", lane.config().plugin}});
 }
 
 }  // namespace fastmqttd

@@ -18,4 +18,8 @@ inline constexpr std::uint32_t kMostCrashes = 3;
 // as if nothing had happened.
 bool blame(const CrashNote& note, const Lane& lane, Spool& spool);
 
+// A handler that has ended several runs, one after the other, gets one message at a time, after a
+// pause that doubles with each run, until one succeeds: the others are to have their time.
+void suspend_if_it_crashes_often(const CrashNote& note, const Lane& lane);
+
 }  // namespace fastmqttd

@@ -189,6 +189,7 @@ Dispatcher::Restored Dispatcher::restore() {
 void Dispatcher::blame_for(const CrashNote& note) const {
   try {
     const LanePtr lane = this->lane(note.handler);
+    if (lane) suspend_if_it_crashes_often(note, *lane);
     if (!lane || blame(note, *lane, *spool_)) return remove_crash_note();
     log::warning("{}: what it {} at in the last run cannot be noted: it is tried again as it was",
                  note.handler, note.what);

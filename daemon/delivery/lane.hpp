@@ -94,6 +94,10 @@ class Lane {
   bool suspended() const;
   // While it is suspended: not before then is one message tried.
   std::optional<TimePoint> next_try() const;
+  // Before start(), of a handler that has ended the last runs: one message is tried then.
+  void suspend_until(TimePoint when) const {
+    for (const auto& worker : workers_) worker->suspend_until(when);
+  }
   // No worker is doing anything, or would lose anything if it ended now.
   bool at_rest() const;
   // Since the last call: what was dropped, and what expired before it could be delivered.

@@ -133,6 +133,11 @@ class LaneQueue {
   std::vector<Delivery> take_unstored();
 
   bool suspended() const { return suspended_; }
+  // From the start: one message is tried then, and so on, until one succeeds.
+  void suspend_until(TimePoint when) {
+    suspended_ = true;
+    probe_at_ = when;
+  }
   // While it is suspended: not before then is one message tried.
   std::optional<TimePoint> next_try() const {
     return suspended_ ? std::optional(probe_at_) : std::nullopt;

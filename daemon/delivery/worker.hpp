@@ -91,6 +91,8 @@ class Worker : private HandlerRequests {
   std::size_t unstored() { return state_.lock()->queue.unstored(); }
   std::size_t retrying() { return state_.lock()->queue.retrying(); }
   bool suspended() { return state_.lock()->queue.suspended(); }
+  // Before start(): see LaneQueue.
+  void suspend_until(TimePoint when) { state_.lock()->queue.suspend_until(when); }
   std::optional<TimePoint> next_try() { return state_.lock()->queue.next_try(); }
   // It is doing nothing, and would lose nothing if it ended now.
   bool at_rest() {

@@ -77,12 +77,14 @@ std::string client_id(const Config& config, const std::string& file) {
 
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
                      std::vector<Problem>& problems,
-                     const std::function<void(const std::vector<HandlerToRun>&)>& make) {
+                     const std::function<void(const std::vector<HandlerToRun>&)>& make,
+                     const std::function<void()>& before_any_code) {
   if (!all_is_read(problems)) return;
   const bool unclear = handlers_are_unclear(config, problems);
   const Config sound = without_bad_handlers(config, problems);
   check_tls(config, problems);
   if (concerns(problems, "plugin_directories")) return;
+  if (before_any_code) before_any_code();
   libraries = load_libraries(config, problems);
   if (unclear) return;
   const auto chosen = choose_handlers(sound, libraries, problems);

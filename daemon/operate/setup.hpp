@@ -39,9 +39,11 @@ std::string client_id(const Config& config, const std::string& file);
 // Looks at the files of mqtt.ssl, loads the plugins, and gives `make` the handlers that are to run;
 // without one no handler's code runs.  `problems` holds those of reading the configuration: what
 // they leave whole is looked at all the same.  Appends what is wrong; what `make` throws too.
+// `before_any_code` is called before plugins are loaded.
 void set_up_handlers(const Config& config, std::vector<HandlerLibrary>& libraries,
                      std::vector<Problem>& problems,
-                     const std::function<void(const std::vector<HandlerToRun>&)>& make);
+                     const std::function<void(const std::vector<HandlerToRun>&)>& make,
+                     const std::function<void()>& before_any_code = {});
 
 // In the journal, as the event that it is: of a plugin, of the spool, else of the configuration.
 void log_problem(const Problem& problem, ExitStatus status = ExitStatus::config);

@@ -26,7 +26,8 @@ constexpr auto kIdlePoll = 10ms;
 constexpr auto kLongestGoodbye = 5s;
 constexpr std::size_t kNames = 3;  // of handlers, in one line
 constexpr auto kDestroyLimit = 30s;
-constexpr auto kStopSlack = 10s;  // beyond shutdown_timeout, for systemd
+constexpr auto kLastingRun = 15min;  // longer than a handler that ends runs is suspended
+constexpr auto kStopSlack = 10s;     // beyond shutdown_timeout, for systemd
 
 // "a, b, c and 4 more"
 std::string some_of(const std::vector<std::string>& names) {
@@ -86,6 +87,7 @@ Supervisor::Supervisor(MainLoop& loop, Dispatcher& dispatcher, Session& session,
       std::chrono::duration_cast<Duration>(std::chrono::microseconds(watchdog_us / 2));
   const Duration interval = watched_ ? std::min<Duration>(half, kStatusInterval) : kStatusInterval;
   loop_.once_after(kReadyLimit, [this] { become_ready(); });
+  loop_.once_after(kLastingRun, [] { forget_crashed_runs(); });
   loop_.every(std::max(interval, Duration(1)), [this] { tick(); });
 }
 

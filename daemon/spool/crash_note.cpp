@@ -16,12 +16,15 @@
 namespace fastmqttd {
 namespace {
 
-constexpr const char* kName = "crash";
+constexpr const char* kName = "spool.crash";
 constexpr const char* kEnd = "end";  // of one that is whole
 constexpr std::size_t kMostBytes = 16 << 10;
 
 UniqueFd file;
 std::atomic<bool> crashing{false};
+// The handler that has ended the last runs, and how many; written before any handler runs.
+std::array<char, 256> last_handler{};
+std::atomic<std::uint32_t> last_runs{0};
 
 // Its text, in memory of its own: nothing may be allocated where it is needed.
 class Text {
@@ -47,15 +50,17 @@ class Text {
 
 void write_note(const char* kind, const char* handler, const char* what, const InHand* messages,
                 std::size_t count) {
-  const auto stored = [](const InHand& one) { return one.message > 0; };
-  if (!file || std::none_of(messages, messages + count, stored)) return;
+  if (!file) return;
   Text text;
   for (const char* line : {kind, handler, what}) {
     text.add(line);
     text.add("\n");
   }
+  const bool again = std::strcmp(handler, last_handler.data()) == 0;
+  text.add((again ? last_runs.load() : 0) + 1);
+  text.add("\n");
   for (std::size_t i = 0; i < count; ++i) {
-    if (!stored(messages[i])) continue;
+    if (messages[i].message == 0) continue;
     text.add(messages[i].message);
     text.add(" ");
     text.add(messages[i].attempt);
@@ -84,6 +89,8 @@ void note_hang(const char* handler, const std::vector<InHand>& messages) noexcep
   if (!crashing) write_note("hung", handler, "hung", messages.data(), messages.size());
 }
 
+void forget_crashed_runs() noexcept { last_runs = 0; }
+
 void forget_hang() noexcept {
   if (!crashing) remove_crash_note();
 }
@@ -98,6 +105,7 @@ std::optional<CrashNote> read_crash_note() {
   std::getline(in, note.handler);
   std::getline(in, note.what);
   note.crashed = kind == "crashed";
+  in >> note.runs;
   while (in >> word && word != kEnd) {
     InHand one{};
     const auto read = std::from_chars(word.data(), word.data() + word.size(), one.message);
@@ -105,6 +113,10 @@ std::optional<CrashNote> read_crash_note() {
     note.messages.push_back(one);
   }
   if (word != kEnd || (!note.crashed && kind != "hung")) return std::nullopt;
+  if (note.crashed && note.handler.size() < last_handler.size()) {
+    std::ranges::copy(note.handler + '\0', last_handler.begin());
+    last_runs = note.runs;
+  }
   return note;
 }
 

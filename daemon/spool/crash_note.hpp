@@ -14,8 +14,9 @@ namespace fastmqttd {
 
 struct CrashNote {
   std::string handler;
-  bool crashed = false;  // else it hung
-  std::string what;      // it did: "crashed (SIGSEGV)"
+  bool crashed = false;    // else it hung
+  std::string what;        // it did: "crashed (SIGSEGV)"
+  std::uint32_t runs = 1;  // so many, one after the other, has it ended by a crash
   std::vector<InHand> messages;
 };
 
@@ -24,13 +25,15 @@ struct CrashNote {
 void open_crash_note(const std::filesystem::path& directory);
 
 // [any thread, and safe in a signal handler, see signal-safety(7)] Of the last run's is nothing
-// left then, nor of one that hung.  Messages that are not stored are left out; without any other
-// nothing is written.
+// left then, nor of one that hung.  Messages that are not stored are left out.
 void note_crash(const char* handler, const char* what, const InHand* messages,
                 std::size_t count) noexcept;
 // [main] The same of one that hangs, for now; nothing once there is a crash.
 void note_hang(const char* handler, const std::vector<InHand>& messages) noexcept;
 void forget_hang() noexcept;
+
+// [main] The run has lasted for a while: whatever ends it, those before are another matter.
+void forget_crashed_runs() noexcept;
 
 // [main, at the start] That of the last run, if it left one that is whole.
 std::optional<CrashNote> read_crash_note();

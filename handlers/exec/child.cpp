@@ -38,6 +38,7 @@ class Fd {
   }
   ~Fd() { reset(); }
   int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
   explicit operator bool() const { return fd_ >= 0; }
   void reset(int fd = -1) {
     if (fd_ >= 0) ::close(fd_);
@@ -115,21 +116,19 @@ int spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& e
 // One that runs: what goes in and comes out, and its end.
 class Child {
  public:
-  Child(pid_t pid, const Command& command, Fd in, Fd out, Fd err)
-      : pid_(pid),
-        pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
-        input_(command.input),
-        in_(std::move(in)),
-        out_(std::move(out)),
-        err_(std::move(err)) {
-    for (const Fd* fd : {&in_, &out_, &err_}) set_nonblocking(*fd);
+  Child(const Started& started, std::string_view input)
+      : pid_(started.pid),
+        pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, started.pid, 0))),
+        input_(input),
+        in_(started.in),
+        out_(started.out),
+        err_(started.err) {
     if (input_.empty()) in_.reset();
   }
 
   // Until the process is gone; what others that it has left behind still write is not waited for.
-  Ended wait(const Command& command, const std::function<bool()>& stop) {
-    const auto began = Clock::now();
-    auto deadline = began + command.timeout;
+  Ended wait(milliseconds timeout, const std::function<bool()>& stop) {
+    auto deadline = Clock::now() + timeout;
     const char* why = nullptr;
     while (!has_ended()) {
       const auto now = Clock::now();
@@ -207,31 +206,36 @@ class Child {
   std::optional<int> status_;
 };
 
-// A write to a program that has ended must not end the daemon, whatever it does about SIGPIPE.
-class NoBrokenPipe {
- public:
-  NoBrokenPipe() {
-    sigset_t one;
-    sigemptyset(&one);
-    sigaddset(&one, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &one, nullptr);
-  }
-};
-
 }  // namespace
 
-Ended run(const Command& command, const std::function<bool()>& stop) {
-  const NoBrokenPipe for_this_thread;
+Started start(const Command& command) {
   auto in = make_pipe(), out = make_pipe(), err = make_pipe();
-  pid_t pid = 0;
-  const int error = in && out && err ? spawn(command, *in, *out, *err, pid) : errno;
+  Started started;
+  const int error = in && out && err ? spawn(command, *in, *out, *err, started.pid) : errno;
   if (error != 0)
-    return {std::nullopt, command.program + ": cannot be started: " + std::strerror(error), {}, {}};
-  in->read.reset();
-  out->write.reset();
-  err->write.reset();
-  return Child(pid, command, std::move(in->write), std::move(out->read), std::move(err->read))
-      .wait(command, stop);
+    throw std::system_error(error, std::generic_category(),
+                            command.program + ": cannot be started");
+  for (const Fd* fd : {&in->write, &out->read, &err->read}) set_nonblocking(*fd);
+  started.in = in->write.release();
+  started.out = out->read.release();
+  started.err = err->read.release();
+  return started;
+}
+
+Ended run(const Command& command, const std::function<bool()>& stop) {
+  block_broken_pipes();
+  try {
+    return Child(start(command), command.input).wait(command.timeout, stop);
+  } catch (const std::system_error& error) {
+    return {std::nullopt, error.what(), {}, {}};
+  }
+}
+
+void block_broken_pipes() {
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &one, nullptr);
 }
 
 std::string find_program(const std::string& name) {

@@ -1,6 +1,8 @@
 // Runs a program to its end: its input given, its output taken, its time limited.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -13,10 +15,10 @@ namespace fastmqtt::exec {
 
 struct Command {
   std::string program;  // its path
-  std::vector<std::string> arguments;
-  std::string directory;                                         // "" for the daemon's
-  std::vector<std::pair<std::string, std::string>> environment;  // besides the daemon's own
-  std::string_view input;
+  std::vector<std::string> arguments = {};
+  std::string directory = {};                                         // "" for the daemon's
+  std::vector<std::pair<std::string, std::string>> environment = {};  // besides the daemon's own
+  std::string_view input = {};
   std::chrono::milliseconds timeout{0};
 };
 
@@ -28,9 +30,20 @@ struct Ended {
 
 inline constexpr std::size_t kMostOutput = 1 << 20;  // bytes; what is beyond is read and dropped
 
+// A program that runs on: what goes in and comes out are pipes of ours, and do not block.
+struct Started {
+  pid_t pid = 0;  // of it, and of its process group
+  int in = -1, out = -1, err = -1;
+};
+// Throws std::system_error.  The caller closes the pipes and waits for the process.
+Started start(const Command& command);
+
 // In a process group of its own, which gets TERM at the timeout, and KILL when that does not end
 // it. `stop` is asked now and then whether it is to end before.  Any thread.
 Ended run(const Command& command, const std::function<bool()>& stop);
+
+// For the calling thread: a write to a program that has ended is an error, and no signal.
+void block_broken_pipes();
 
 // The path of a program: itself when it has a '/', else looked for in PATH; empty when there is
 // none that may be run.

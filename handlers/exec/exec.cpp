@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -15,6 +16,7 @@
 #include "fastmqtt/handler.hpp"
 #include "handlers/common/template.hpp"
 #include "handlers/exec/child.hpp"
+#include "handlers/exec/service.hpp"
 
 namespace {
 
@@ -62,8 +64,9 @@ std::map<int, Result> answers(const fastmqtt::Host& host) {
 
 class Exec {
  public:
-  static constexpr const char* options[] = {"command",     "parallel",    "timeout", "directory",
-                                            "environment", "exit_status", "output",  "publish"};
+  static constexpr const char* options[] = {"command",   "parallel",    "timeout",
+                                            "directory", "environment", "exit_status",
+                                            "output",    "publish",     "persistent"};
 
   explicit Exec(fastmqtt::Host host)
       : host_(host),
@@ -86,7 +89,10 @@ class Exec {
     if (program_.empty())
       throw OptionError("command.0", "'" + text_of(command_.front()) +
                                          "': there is no such program, or it may not be run");
-    for (std::size_t i = 0; i < parallel_; ++i) threads_.emplace_back([this] { run_jobs(); });
+    if (host_.option("persistent", false))
+      start_service();
+    else
+      for (std::size_t i = 0; i < parallel_; ++i) threads_.emplace_back([this] { run_jobs(); });
   }
   ~Exec() {
     {
@@ -100,6 +106,7 @@ class Exec {
   Exec& operator=(const Exec&) = delete;
 
   Result on_message(const Message& message) {
+    if (service_) return service_->take(message);
     Source source(message, host_.name());
     auto job = make_job(message, source);
     if (!job) {
@@ -129,6 +136,25 @@ class Exec {
     fastmqtt_message none{};
     Source source{Message(&none)};
     return constant.fill(source).value_or("");
+  }
+
+  // One program for all messages: what goes by the message has no place then.
+  void start_service() {
+    for (std::size_t i = 0; i < command_.size(); ++i)
+      if (!command_[i].is_constant())
+        throw OptionError(
+            "command." + std::to_string(i),
+            "no placeholders with persistent: the program is given messages in lines");
+    for (const char* other : {"exit_status", "output", "publish"})
+      if (host_.config(other) || !host_.members(other).empty())
+        throw OptionError(other, "has no effect with persistent: the program says what it means");
+    fastmqtt::exec::Command command{.program = program_};
+    for (const Template& argument : command_) command.arguments.push_back(text_of(argument));
+    command.directory = directory_;
+    command.environment = environment_;
+    command.environment.emplace_back("MQTT_HANDLER", host_.name());
+    service_ =
+        std::make_unique<fastmqtt::exec::Service>(host_, std::move(command), parallel_, timeout_);
   }
 
   void read_publish() {
@@ -249,6 +275,7 @@ class Exec {
   std::optional<Template> publish_topic_;
   fastmqtt::PublishOptions publish_options_;
   std::string program_;
+  std::unique_ptr<fastmqtt::exec::Service> service_;  // with persistent
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -141,7 +141,7 @@ TEST_F(Rogue, AChildThatEndsIsNoCrash) {
   start_rogue();
   publish(broker_, "rogue", "fork", {.qos = 1});
   await_log("rogue: its child has ended");
-  EXPECT_THAT(read_file(daemon_.file("state/crash")),
+  EXPECT_THAT(read_file(daemon_.file("state/spool.crash")),
               ::testing::Not(::testing::HasSubstr("rogue")));
   EXPECT_EQ(daemon_.stop(), Exit{});
 }

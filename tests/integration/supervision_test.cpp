@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 class Supervision : public IntegrationTest {
  protected:
-  std::string crash_note() const { return read_file(daemon_.file("state/crash")); }
+  std::string crash_note() const { return read_file(daemon_.file("state/spool.crash")); }
   // Publishes them and waits until the daemon has taken them over.
   void give(const std::string& topic, const std::vector<std::string>& payloads) {
     publish_all(broker_, topic, payloads, {.qos = 1});

@@ -64,6 +64,21 @@ TEST_F(Loss, NoneOverACrashOfAPlugin) {
   EXPECT_EQ(show("ActiveState"), "active");
 }
 
+// However many such messages there are: the service goes on, and the others have their time.
+TEST_F(Loss, NoneOverMessagesThatAllCrashTheirHandler) {
+  start("  rogue: {subscribe: rogue/+, retry: {delay: 10ms}}\n");
+  for (int i = 1; i <= 8; ++i) publish("rogue/" + std::to_string(i), "abort");
+  EXPECT_TRUE(becomes("systemctl show -p NRestarts fastmqttd | grep -qx NRestarts=4", 60s));
+  EXPECT_TRUE(
+      becomes("journalctl -b -u fastmqttd | grep -q 'rogue: suspended: it has ended the last 4 "
+              "runs; one message is tried in 10s'"));
+  publish_numbers(100);
+  EXPECT_TRUE(recorded(100));
+  EXPECT_TRUE(becomes("systemctl show -p NRestarts fastmqttd | grep -qx NRestarts=5", 60s));
+  EXPECT_TRUE(becomes("journalctl -b -u fastmqttd | grep -q 'is tried in 20s'"));
+  EXPECT_TRUE(becomes("systemctl is-active fastmqttd"));
+}
+
 // Everything stops at once, and the machine is started again.  The broker loses what it had not
 // handed over; what the daemon had acknowledged, by the broker's own log, is there.
 TEST_F(Loss, NoneOverAPowerCutOfTheMachine) {

@@ -34,12 +34,13 @@ class Packages : public SystemTest {
   void install(const std::string& files = kDebs) {
     box().sh("apt-get install -y -q --allow-downgrades " + files, kInstall);
   }
-  // The same packages with a lower version.
+  // The same packages with a lower version, and another configuration.
   void make_older() {
     box().sh(
         "mkdir /root/old; cd /root/old; for deb in /root/deb/*.deb; do"
         "  rm -rf tree; dpkg-deb -R $deb tree;"
         "  sed -i 's/^Version: .*/Version: 0.0.9/; s/(= [0-9.]*)/(= 0.0.9)/' tree/DEBIAN/control;"
+        "  [ ! -e tree/etc/fastmqttd ] || echo '# older' >>tree/etc/fastmqttd/fastmqttd.yaml;"
         "  dpkg-deb -b tree /root/old/$(basename $deb) >/dev/null; done; rm -rf tree",
         kInstall);
   }
@@ -63,6 +64,11 @@ TEST_F(Packages, InstallARunningService) {
   EXPECT_EQ(sh("stat -c '%U %G %a' /usr/local/lib/fastmqttd/handlers"), "root root 755\n");
   EXPECT_THAT(sh("fastmqttctl status"), HasSubstr("localhost:1883"));
   EXPECT_THAT(sh("fastmqttd --check"), HasSubstr("good"));
+  // Not as root: what only root may do is none of the daemon's.
+  configure("spool: {directory: /root/spool}\n", /*restart=*/false);
+  EXPECT_THAT(box().run("fastmqttd --check").errors,
+              HasSubstr("/root/spool: spool.directory: cannot"));
+  sh("rm /etc/fastmqttd/conf.d/50-test.yaml");
   EXPECT_THAT(sh("journalctl --no-pager -x -u fastmqttd"),
               HasSubstr("The MQTT broker cannot be reached"));
   EXPECT_THAT(sh("dpkg-query -W -f '${Conffiles}' fastmqttd"),
@@ -77,6 +83,8 @@ TEST_F(Packages, KeepWhatIsTheSitesUntilTheyArePurged) {
   add_plugins({"recorder"});
   sh("sed -i '1i # mine' /etc/fastmqttd/fastmqttd.yaml; echo s >/etc/fastmqttd/credentials/mqtt");
   configure("mqtt: {keepalive: 61}\n");
+  box().write("/etc/fastmqttd/one.yaml", "mqtt: {host: localhost}\n");
+  sh("systemctl enable -q --now fastmqttd@one");
   sh("apt-get remove -y -q fastmqttd");
   EXPECT_EQ(box().run("pgrep -x fastmqttd").exit, Exit{.status = 1});
   sh("ls /var/lib/fastmqttd/spool.db /usr/local/lib/fastmqttd/handlers/recorder.so "
@@ -85,6 +93,7 @@ TEST_F(Packages, KeepWhatIsTheSitesUntilTheyArePurged) {
 
   install();
   EXPECT_EQ(show("ActiveState"), "active");
+  EXPECT_EQ(show("ActiveState", "fastmqttd@one"), "active");
   EXPECT_THAT(sh("cat /etc/fastmqttd/fastmqttd.yaml"), HasSubstr("# mine"));
   EXPECT_THAT(sh("fastmqttd --print-config"), HasSubstr("keepalive: 61"));
 
@@ -98,14 +107,15 @@ TEST_F(Packages, KeepWhatIsTheSitesUntilTheyArePurged) {
   EXPECT_EQ(sh("systemctl --failed --no-legend"), "");
 }
 
-// From the version before, while messages come; a changed configuration stays, without a question.
+// From the version before, while messages come, and without a question: the site's own
+// configuration is in conf.d.
 TEST_F(Packages, UpgradeUnderTrafficLosesNothing) {
   make_older();
   install("/root/old/*.deb");
   ASSERT_EQ(sh("dpkg-query -W -f '${Version}' fastmqttd"), "0.0.9");
   start_broker();
   add_plugins({"recorder"});
-  sh("sed -i '1i # mine' /etc/fastmqttd/fastmqttd.yaml");
+  ASSERT_THAT(sh("cat /etc/fastmqttd/fastmqttd.yaml"), HasSubstr("# older"));
   configure(
       "handlers:\n  all:\n    plugin: recorder\n    subscribe: n/#\n"
       "    options: {file: /var/lib/fastmqttd/all, delay_ms: 1}\n");
@@ -121,7 +131,7 @@ TEST_F(Packages, UpgradeUnderTrafficLosesNothing) {
   ASSERT_TRUE(becomes("test -e /root/sent"));
   EXPECT_TRUE(becomes("cut -f 6 /var/lib/fastmqttd/all | sort -u | wc -l | grep -qx 2000"))
       << sh("wc -l /var/lib/fastmqttd/all; fastmqttctl status");
-  EXPECT_THAT(sh("cat /etc/fastmqttd/fastmqttd.yaml"), HasSubstr("# mine"));
+  EXPECT_THAT(sh("cat /etc/fastmqttd/fastmqttd.yaml"), Not(HasSubstr("# older")));
 }
 
 // An instance goes on with the new version too, and one that is stopped stays so.
@@ -161,6 +171,7 @@ TEST_F(Installed, PassesItsOwnSmokeTest) {
   box().push(FASTMQTTD_SOURCE_DIR "/packaging/debian/tests/smoke", "/root/smoke");
   const Finished done = box().run("/root/smoke", 60s);
   EXPECT_EQ(done.exit, Exit{}) << done.output << done.errors;
+  EXPECT_EQ(done.errors, "") << "autopkgtest takes that for a failure";
 }
 
 TEST_F(Installed, BuildsHandlersWithTheDevPackage) {

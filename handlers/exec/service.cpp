@@ -1,0 +1,327 @@
+#include "handlers/exec/service.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+namespace fastmqtt::exec {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFirstPause{1000};
+constexpr milliseconds kLongestPause{60'000};
+constexpr milliseconds kGrace{2000};  // to end by itself, and after TERM
+constexpr std::size_t kLongestLine = 16 << 20;
+
+std::string base64(std::string_view bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t group = 0;
+    for (std::size_t k = 0; k < 3; ++k)
+      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
+    for (std::size_t k = 0; k < 4; ++k)
+      text += i + k <= bytes.size() ? kDigits[group >> (18 - 6 * k) & 63] : '=';
+  }
+  return text;
+}
+
+bool is_utf8(std::string_view text) {
+  try {
+    static_cast<void>(Json(std::string(text)).dump());
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+void add_bytes(Json& to, const std::string& name, std::string_view bytes) {
+  if (is_utf8(bytes))
+    to[name] = bytes;
+  else
+    to[name + "_base64"] = base64(bytes);
+}
+
+std::optional<Level> level_of(const std::string& word) {
+  if (word == "debug") return Level::debug;
+  if (word == "info") return Level::info;
+  if (word == "warning") return Level::warning;
+  return word == "error" ? std::optional(Level::error) : std::nullopt;
+}
+
+std::optional<Result> result_of(const std::string& word) {
+  if (word == "ok") return Result::ok;
+  if (word == "retry") return Result::retry;
+  return word == "reject" ? std::optional(Result::reject) : std::nullopt;
+}
+
+// A member of the type that its default has; the default when it is another.
+template <class T>
+T member(const Json& object, const char* name, T fallback) {
+  const auto found = object.find(name);
+  if (found == object.end()) return fallback;
+  try {
+    return found->get<T>();
+  } catch (const Json::exception&) {
+    return fallback;
+  }
+}
+
+std::string cut(std::string_view line) {
+  constexpr std::size_t kShown = 200;
+  return std::string(line.substr(0, kShown)) + (line.size() > kShown ? "..." : "");
+}
+
+}  // namespace
+
+std::string line_for(const Message& message) {
+  Json line{{"id", message.id()}, {"topic", message.topic()}};
+  add_bytes(line, "payload", message.payload());
+  line["qos"] = message.qos();
+  line["retain"] = message.retained();
+  line["attempt"] = message.attempt();
+  line["message_id"] = message.message_id();
+  const auto received = message.received().time_since_epoch();
+  line["received_ms"] = std::chrono::duration_cast<milliseconds>(received).count();
+  if (const auto type = message.content_type()) add_bytes(line, "content_type", *type);
+  if (const auto topic = message.response_topic()) add_bytes(line, "response_topic", *topic);
+  if (const auto data = message.correlation_data()) add_bytes(line, "correlation_data", *data);
+  for (const fastmqtt_property& p : message.properties())
+    if (p.id == FASTMQTT_USER_PROPERTY)
+      line["user_properties"].push_back(
+          {std::string(to_string_view(p.name)), std::string(to_string_view(p.value))});
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+struct Service::Program {
+  explicit Program(const Started& given)
+      : started(given), pidfd(static_cast<int>(::syscall(SYS_pidfd_open, given.pid, 0))) {}
+  ~Program() {
+    close_input();
+    if (!ended_within(kGrace)) {
+      ::kill(-started.pid, SIGTERM);
+      if (!ended_within(kGrace)) ::kill(-started.pid, SIGKILL);
+    }
+    int status = 0;
+    ::waitpid(started.pid, &status, 0);
+    ::kill(-started.pid, SIGKILL);  // what it has started
+    for (const int fd : {started.out, started.err, pidfd}) ::close(fd);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void close_input() {
+    if (started.in >= 0) ::close(std::exchange(started.in, -1));
+  }
+  bool ended_within(milliseconds limit) const {
+    pollfd event{pidfd, POLLIN, 0};
+    return ::poll(&event, 1, static_cast<int>(limit.count())) == 1;
+  }
+
+  Started started;
+  const int pidfd;
+  std::string unwritten, unread, errors;
+};
+
+Service::Service(Host host, Command command, std::size_t parallel, milliseconds timeout)
+    : host_(host),
+      command_(std::move(command)),
+      parallel_(parallel),
+      timeout_(timeout),
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      thread_([this] { run(); }) {}
+
+Service::~Service() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  wake();
+  thread_.join();
+  ::close(wake_fd_);
+}
+
+Result Service::take(const Message& message) {
+  std::string line = line_for(message) + "\n";
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !up_ || flying_.size() < parallel_; });
+  if (!up_) return Result::retry;
+  flying_.emplace(message.id(), Flying{message, Clock::now() + timeout_});
+  lines_.push_back(std::move(line));
+  lock.unlock();
+  wake();
+  return Result::pending;
+}
+
+void Service::wake() const {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(wake_fd_, &one, sizeof one);
+}
+
+void Service::run() {
+  block_broken_pipes();
+  milliseconds pause = kFirstPause;
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    lock.unlock();
+    has_answered_ = false;
+    try {
+      Program program(start(command_));
+      lock.lock();
+      up_ = true;
+      lock.unlock();
+      converse(program);
+    } catch (const std::system_error& error) {
+      host_.log(Level::error, error.what());
+    }
+    retry_all();
+    if (has_answered_) pause = kFirstPause;
+    lock.lock();
+    changed_.wait_for(lock, pause, [this] { return stopping_; });
+    pause = std::min(pause * 2, kLongestPause);
+  }
+}
+
+// Until the program has ended, or has to.
+void Service::converse(Program& program) {
+  for (;;) {
+    std::array<pollfd, 5> events{{{program.pidfd, POLLIN, 0},
+                                  {program.unwritten.empty() ? -1 : program.started.in, POLLOUT, 0},
+                                  {program.started.out, POLLIN, 0},
+                                  {program.started.err, POLLIN, 0},
+                                  {wake_fd_, POLLIN, 0}}};
+    ::poll(events.data(), events.size(), static_cast<int>(until_next_deadline().count()));
+    std::uint64_t count = 0;
+    if (events[4].revents != 0) [[maybe_unused]]
+      const ssize_t read = ::read(wake_fd_, &count, sizeof count);
+    write_lines(program);
+    const bool sound = read_answers(program);
+    if (events[0].revents != 0) {
+      siginfo_t info{};
+      ::waitid(P_PID, static_cast<id_t>(program.started.pid), &info, WEXITED | WNOWAIT);
+      host_.log(Level::error,
+                info.si_code == CLD_EXITED
+                    ? "the program has ended: exit status " + std::to_string(info.si_status)
+                    : std::string("the program has ended: SIG") + ::sigabbrev_np(info.si_status));
+      return;
+    }
+    if (!sound) return;
+    if (is_overdue()) {
+      host_.log(Level::error, "the program has not answered within its timeout: starting it again");
+      ::kill(-program.started.pid, SIGTERM);
+      return;
+    }
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+  }
+}
+
+void Service::write_lines(Program& program) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& line : lines_) program.unwritten += line;
+    lines_.clear();
+  }
+  if (program.unwritten.empty()) return;
+  const ssize_t written =
+      ::write(program.started.in, program.unwritten.data(), program.unwritten.size());
+  if (written > 0) program.unwritten.erase(0, static_cast<std::size_t>(written));
+}
+
+// False when it says what nobody could read.
+bool Service::read_answers(Program& program) {
+  std::array<char, 16384> some;
+  const auto take_lines = [&](int fd, std::string& text, auto act) {
+    for (ssize_t size; (size = ::read(fd, some.data(), some.size())) > 0;)
+      text.append(some.data(), static_cast<std::size_t>(size));
+    std::size_t begin = 0;
+    for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+      act(std::string_view(text).substr(begin, end - begin));
+    text.erase(0, begin);
+    return text.size() <= kLongestLine;
+  };
+  const bool sound = take_lines(program.started.out, program.unread,
+                                [this](std::string_view line) { answer(line); }) &&
+                     take_lines(program.started.err, program.errors, [this](std::string_view line) {
+                       if (!line.empty()) host_.log(Level::warning, line);
+                     });
+  if (!sound) host_.log(Level::error, "the program writes lines without an end: starting it again");
+  return sound;
+}
+
+void Service::answer(std::string_view line) {
+  if (line.empty()) return;
+  const Json said = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!said.is_object()) return host_.log(Level::warning, "no JSON object: " + cut(line));
+  if (const auto text = said.find("log"); text != said.end() && text->is_string())
+    host_.log(level_of(member<std::string>(said, "level", "info")).value_or(Level::info),
+              text->get<std::string>());
+  Result published = Result::ok;
+  if (const auto message = said.find("publish"); message != said.end() && message->is_object())
+    published = host_.publish(
+        member<std::string>(*message, "topic", ""), member<std::string>(*message, "payload", ""),
+        {.qos = member(*message, "qos", 1), .retain = member(*message, "retain", false)});
+  if (!said.contains("id")) return;
+
+  std::unique_lock lock(mutex_);
+  const auto flying = flying_.find(member<std::uint64_t>(said, "id", 0));
+  if (flying == flying_.end()) {
+    lock.unlock();
+    return host_.log(Level::warning, "answers what it was not asked, or too late: " + cut(line));
+  }
+  const Message message = flying->second.message;
+  lock.unlock();  // the message is there until it is complete
+  const auto given = result_of(member<std::string>(said, "result", "ok"));
+  Result result = given.value_or(Result::retry);
+  if (!given)
+    host_.log(Level::error, "result: expected ok, retry or reject: " + cut(line), message);
+  if (result == Result::ok) result = published;
+  if (const std::string reason = member<std::string>(said, "reason", ""); !reason.empty())
+    host_.log(Level::error, reason, message);
+  has_answered_ = true;
+  lock.lock();
+  flying_.erase(message.id());
+  lock.unlock();
+  host_.complete(message.id(), result);
+  changed_.notify_all();
+}
+
+bool Service::is_overdue() {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(
+      flying_, [now = Clock::now()](const auto& one) { return one.second.deadline <= now; });
+}
+
+milliseconds Service::until_next_deadline() {
+  const std::lock_guard lock(mutex_);
+  auto next = Clock::now() + kLongestPause;
+  for (const auto& [id, flying] : flying_) next = std::min(next, flying.deadline);
+  return std::max(std::chrono::ceil<milliseconds>(next - Clock::now()), milliseconds(0));
+}
+
+// What the program had in its hands.
+void Service::retry_all() {
+  std::map<std::uint64_t, Flying> all;
+  {
+    const std::lock_guard lock(mutex_);
+    up_ = false;
+    lines_.clear();
+    all.swap(flying_);
+  }
+  for (const auto& [id, flying] : all) host_.complete(id, Result::retry);
+  changed_.notify_all();
+}
+
+}  // namespace fastmqtt::exec
