@@ -32,17 +32,24 @@ using std::chrono::nanoseconds;
 constexpr milliseconds kSlack{500};  // before the daemon would take the message back
 constexpr int kTryAgain = 75;        // EX_TEMPFAIL of sysexits(3)
 
-std::vector<Template> templates(const fastmqtt::Host& host, const std::string& path) {
+std::vector<Template> templates(const std::vector<std::string>& texts) {
   std::vector<Template> all;
-  const std::vector<std::string> texts = host.list(path);
   for (std::size_t i = 0; i < texts.size(); ++i) {
     try {
       all.emplace_back(texts[i]);
     } catch (const std::invalid_argument& error) {
-      throw OptionError(path + "." + std::to_string(i), error.what());
+      throw OptionError("command." + std::to_string(i), error.what());
     }
   }
   return all;
+}
+
+bool has_placeholder(const std::string& text) {
+  try {
+    return !Template(text).is_constant();
+  } catch (const std::invalid_argument&) {
+    return false;  // braces of another meaning
+  }
 }
 
 // What each exit status answers; the others retry.
@@ -70,7 +77,9 @@ class Exec {
 
   explicit Exec(fastmqtt::Host host)
       : host_(host),
-        command_(templates(host, "command")),
+        persistent_(host.option("persistent", false)),
+        texts_(host.list("command")),
+        command_(persistent_ ? std::vector<Template>() : templates(texts_)),
         parallel_(host.option<std::size_t>("parallel", 1, 1, 64)),
         timeout_(host.option("timeout", milliseconds(10'000), milliseconds(1), kLongest)),
         directory_(host.option("directory", "")),
@@ -79,17 +88,17 @@ class Exec {
         output_(host.option(
             "output", Output::log,
             {{"log", Output::log}, {"ignore", Output::ignore}, {"publish", Output::publish}})) {
-    if (command_.empty()) throw OptionError("command", "expected a program and its arguments");
-    if (!command_.front().is_constant())
+    if (texts_.empty()) throw OptionError("command", "expected a program and its arguments");
+    if (has_placeholder(texts_.front()))
       throw OptionError("command.0",
                         "expected the path of a program, without placeholders: what "
                         "comes with a message must not choose it");
     read_publish();
-    program_ = fastmqtt::exec::find_program(text_of(command_.front()));
+    program_ = fastmqtt::exec::find_program(texts_.front());
     if (program_.empty())
-      throw OptionError("command.0", "'" + text_of(command_.front()) +
-                                         "': there is no such program, or it may not be run");
-    if (host_.option("persistent", false))
+      throw OptionError("command.0",
+                        "'" + texts_.front() + "': there is no such program, or it may not be run");
+    if (persistent_)
       start_service();
     else
       for (std::size_t i = 0; i < parallel_; ++i) threads_.emplace_back([this] { run_jobs(); });
@@ -132,16 +141,10 @@ class Exec {
     std::string topic;  // of what it writes
   };
 
-  static std::string text_of(const Template& constant) {
-    fastmqtt_message none{};
-    Source source{Message(&none)};
-    return constant.fill(source).value_or("");
-  }
-
   // One program for all messages: what goes by the message has no place then.
   void start_service() {
-    for (std::size_t i = 0; i < command_.size(); ++i)
-      if (!command_[i].is_constant())
+    for (std::size_t i = 0; i < texts_.size(); ++i)
+      if (has_placeholder(texts_[i]))
         throw OptionError(
             "command." + std::to_string(i),
             "no placeholders with persistent: the program is given messages in lines");
@@ -149,7 +152,7 @@ class Exec {
       if (host_.config(other) || !host_.members(other).empty())
         throw OptionError(other, "has no effect with persistent: the program says what it means");
     fastmqtt::exec::Command command{.program = program_};
-    for (const Template& argument : command_) command.arguments.push_back(text_of(argument));
+    command.arguments = texts_;
     command.directory = directory_;
     command.environment = environment_;
     command.environment.emplace_back("MQTT_HANDLER", host_.name());
@@ -265,7 +268,9 @@ class Exec {
   }
 
   const fastmqtt::Host host_;
-  const std::vector<Template> command_;
+  const bool persistent_;
+  const std::vector<std::string> texts_;
+  const std::vector<Template> command_;  // of them, unless it is persistent
   const std::size_t parallel_;
   const milliseconds timeout_;
   const std::string directory_;

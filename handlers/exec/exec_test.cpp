@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "fastmqtt/testing.hpp"
@@ -217,6 +218,137 @@ TEST_F(ExecHandler, EndsItsCommandsWhenItEnds) {
     EXPECT_EQ(tester.deliver("a", ""), Result::pending);
   }
   EXPECT_LT(Clock::now() - began, 5s);
+}
+
+// ---- persistent: one program, lines of JSON ----------------------------------------------------
+
+// Programs in the shell's language, which knows no JSON: they answer what they are told to.
+class PersistentExec : public ExecHandler {
+ protected:
+  // Reads lines; `body` has the line in $line and its id in $id.
+  static std::unique_ptr<HandlerTester> running(const std::string& body) {
+    return std::make_unique<HandlerTester>(std::initializer_list<Option>{
+        {"command.0", "sh"},
+        {"command.1", "-c"},
+        {"command.2", "while read -r line; do id=${line#*:}; id=${id%%,*}; " + body + "; done"},
+        {"persistent", "true"}});
+  }
+  // It takes a moment until the program runs.
+  static Result deliver(HandlerTester& tester, const TestMessage& message) {
+    Result result = Result::retry;
+    EXPECT_TRUE(soon([&] { return (result = tester.deliver(message)) != Result::retry; }));
+    return result == Result::pending ? tester.answer_to(tester.last_id()) : result;
+  }
+};
+
+TEST_F(PersistentExec, GivesEachMessageAsALineAndTakesTheAnswer) {
+  HandlerTester tester(
+      {{"command.0", "sh"},
+       {"command.1", "-c"},
+       {"command.2",
+        "while read -r line; do id=${line#*:}; id=${id%%,*}; printf '%s\\n' \"$line\" >>\"$1\"; "
+        "case $line in *bad*) r=reject;; *) r=ok;; esac; "
+        "echo \"{\\\"id\\\":$id,\\\"result\\\":\\\"$r\\\",\\\"reason\\\":\\\"$2\\\"}\"; done"},
+       {"command.3", "sh"},
+       {"command.4", file("lines")},
+       {"persistent", "true"}});
+  EXPECT_EQ(
+      deliver(tester,
+              {.topic = "a/\"b\"", .payload = "line\nbreak", .user_properties = {{"k", "v"}}}),
+      Result::ok);
+  EXPECT_EQ(deliver(tester, {.topic = "bad", .payload = "\xff\x01"}), Result::reject);
+  const auto lines = fastmqtt::exec::lines_of(text(file("lines")));
+  ASSERT_EQ(lines.size(), 2u);
+  const auto first = nlohmann::json::parse(lines[0]);
+  EXPECT_EQ(first["topic"], "a/\"b\"");
+  EXPECT_EQ(first["payload"], "line\nbreak");
+  EXPECT_EQ(first["qos"], 1);
+  EXPECT_EQ(first["attempt"], 1);
+  EXPECT_EQ(first["user_properties"], nlohmann::json::parse(R"([["k","v"]])"));
+  EXPECT_EQ(nlohmann::json::parse(lines[1])["payload_base64"], "/wE=");
+}
+
+TEST_F(PersistentExec, ItLogsAndPublishes) {
+  const auto kept = running(
+      "echo '{\"log\":\"hello\",\"level\":\"warning\"}'; echo no json; echo oops >&2; "
+      "echo '{\"publish\":{\"topic\":\"out\",\"payload\":\"p\",\"qos\":0,\"retain\":true}}'; "
+      "echo \"{\\\"id\\\":$id}\"");
+  HandlerTester& tester = *kept;
+  EXPECT_EQ(deliver(tester, {.topic = "a"}), Result::ok);
+  EXPECT_TRUE(soon([&] { return tester.logs().size() == 3; }));
+  EXPECT_THAT(tester.logs(), UnorderedElementsAre("hello", "no JSON object: no json", "oops"));
+  ASSERT_EQ(tester.published().size(), 1u);
+  EXPECT_EQ(tester.published()[0].topic, "out");
+  EXPECT_EQ(tester.published()[0].payload, "p");
+  EXPECT_EQ(tester.published()[0].qos, 0);
+  EXPECT_TRUE(tester.published()[0].retain);
+}
+
+TEST_F(PersistentExec, OneThatEndsIsStartedAgainAndItsMessagesAreTriedAgain) {
+  const auto kept = running("[ -e " + file("once") + " ] || { >" + file("once") +
+                            "; exit 3; }; echo \"{\\\"id\\\":$id}\"");
+  HandlerTester& tester = *kept;
+  EXPECT_EQ(deliver(tester, {.topic = "a"}), Result::retry);
+  EXPECT_THAT(tester.last_log(), HasSubstr("the program has ended: exit status 3"));
+  EXPECT_EQ(deliver(tester, {.topic = "a"}), Result::ok);
+}
+
+TEST_F(PersistentExec, OneThatDoesNotAnswerIsStartedAgain) {
+  HandlerTester tester({{"command.0", "sh"},
+                        {"command.1", "-c"},
+                        {"command.2", "read -r line; sleep 1000"},
+                        {"persistent", "true"},
+                        {"timeout", "200ms"}});
+  EXPECT_EQ(deliver(tester, {.topic = "a"}), Result::retry);
+  EXPECT_THAT(tester.last_log(), HasSubstr("has not answered within its timeout"));
+}
+
+TEST_F(PersistentExec, AnswersThatAreNoneAreNamed) {
+  const auto kept =
+      running("echo '{\"id\":999999}'; echo \"{\\\"id\\\":$id,\\\"result\\\":\\\"fine\\\"}\"");
+  HandlerTester& tester = *kept;
+  EXPECT_EQ(deliver(tester, {.topic = "a"}), Result::retry);
+  EXPECT_THAT(tester.logs(), ElementsAre(HasSubstr("answers what it was not asked"),
+                                         HasSubstr("result: expected ok, retry or reject")));
+}
+
+TEST_F(PersistentExec, EndsWithTheHandler) {
+  const auto began = Clock::now();
+  {
+    HandlerTester tester({{"command.0", "sh"},
+                          {"command.1", "-c"},
+                          {"command.2", "echo $$ >\"$1\"; read -r line; echo end >>\"$1\""},
+                          {"command.3", "sh"},
+                          {"command.4", file("pid")},
+                          {"persistent", "true"}});
+    EXPECT_TRUE(soon([&] { return text(file("pid")).ends_with('\n'); }));
+  }
+  EXPECT_THAT(text(file("pid")), HasSubstr("end")) << "its input was not closed";
+  EXPECT_LT(Clock::now() - began, 4s);
+}
+
+TEST_F(PersistentExec, RunsTheExampleInPython) {
+  if (fastmqtt::exec::find_program("python3").empty()) GTEST_SKIP() << "there is no python3";
+  HandlerTester tester({{"command", EXEC_EXAMPLES "/average.py"}, {"persistent", "true"}});
+  EXPECT_EQ(deliver(tester, {.topic = "a", .payload = "20"}), Result::ok);
+  EXPECT_EQ(deliver(tester, {.topic = "a", .payload = "21"}), Result::ok);
+  EXPECT_EQ(deliver(tester, {.topic = "a", .payload = "warm"}), Result::reject);
+  ASSERT_EQ(tester.published().size(), 2u);
+  EXPECT_EQ(tester.published()[1].topic, "a/average");
+  EXPECT_EQ(tester.published()[1].payload, "20.5");
+}
+
+TEST_F(ExecHandler, RunsTheExampleInShell) {
+  HandlerTester tester({{"command.0", EXEC_EXAMPLES "/append.sh"}, {"command.1", file("{qos}")}});
+  EXPECT_EQ(answer(tester, {.topic = "diary/x", .payload = "dear diary"}), Result::ok);
+  EXPECT_THAT(text(file("1")), HasSubstr(" diary/x dear diary\n"));
+}
+
+TEST_F(PersistentExec, NamesWhatHasNoPlaceThere) {
+  EXPECT_THAT(refusal({{"command.0", "cat"}, {"command.1", "{topic}"}, {"persistent", "true"}}),
+              HasSubstr("command.1: no placeholders with persistent"));
+  EXPECT_THAT(refusal({{"command", "cat"}, {"output", "log"}, {"persistent", "true"}}),
+              HasSubstr("output: has no effect with persistent"));
 }
 
 TEST_F(ExecHandler, NamesBadOptions) {
