@@ -12,6 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr int kDeepest = 100;
 constexpr std::size_t kLongestName = 255;  // of a file, NAME_MAX
 
 bool is_unreserved(char c) {
@@ -153,8 +154,14 @@ Source::~Source() = default;
 const Source::Json& Source::json() {
   if (!json_) {
     json_ = std::make_unique<Json>();
-    json_->value = nlohmann::json::parse(message_.payload(), nullptr, /*allow_exceptions=*/false);
-    json_->good = !json_->value.is_discarded();
+    // What is nested without end would be written out by as many calls.
+    bool too_deep = false;
+    const auto look = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+      too_deep = too_deep || depth > kDeepest;
+      return depth <= kDeepest;
+    };
+    json_->value = nlohmann::json::parse(message_.payload(), look, /*allow_exceptions=*/false);
+    json_->good = !json_->value.is_discarded() && !too_deep;
   }
   return *json_;
 }

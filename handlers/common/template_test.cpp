@@ -85,6 +85,9 @@ TEST(Template, FillsFromJson) {
   EXPECT_EQ(filled("{json:/a/b/9|none}{json:/a/b/3|-}", json), "none-");
   EXPECT_EQ(filled("{json:/a}", {.payload = "{"}), "nothing: the payload is no JSON");
   EXPECT_EQ(filled("{json:/a|0}", {.payload = "\xff"}), "0");
+  EXPECT_EQ(filled("{json:|none}", {.payload = std::string(1'000'000, '[')}), "none");
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  EXPECT_EQ(filled("{json:}", {.payload = deep}), "nothing: the payload is no JSON");
 }
 
 TEST(Template, LeavesUnfilledWhatFindsNothing) {
