@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,6 +60,15 @@ std::optional<Pipe> make_pipe() {
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
+bool write_all(const Fd& to, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(to.get(), bytes.data(), bytes.size());
+    if (written <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
 void set_nonblocking(const Fd& fd) { ::fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -86,10 +96,10 @@ std::vector<std::string> environment_for(const Command& command) {
 }
 
 // With default signals, in a group of its own.
-int spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& err, pid_t& pid) {
+int spawn(const Command& command, const Fd& in, const Pipe& out, const Pipe& err, pid_t& pid) {
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, in.read.get(), STDIN_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, in.get(), STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, out.write.get(), STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, err.write.get(), STDERR_FILENO);
   if (!command.directory.empty())
@@ -116,15 +126,11 @@ int spawn(const Command& command, const Pipe& in, const Pipe& out, const Pipe& e
 // One that runs: what goes in and comes out, and its end.
 class Child {
  public:
-  Child(const Started& started, std::string_view input)
+  explicit Child(const Started& started)
       : pid_(started.pid),
         pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, started.pid, 0))),
-        input_(input),
-        in_(started.in),
         out_(started.out),
-        err_(started.err) {
-    if (input_.empty()) in_.reset();
-  }
+        err_(started.err) {}
 
   // Until the process is gone; what others that it has left behind still write is not waited for.
   Ended wait(milliseconds timeout, const std::function<bool()>& stop) {
@@ -157,21 +163,11 @@ class Child {
   }
 
   void exchange(milliseconds within) {
-    std::array<pollfd, 4> events{{{pidfd_.get(), POLLIN, 0},
-                                  {in_.get(), POLLOUT, 0},
-                                  {out_.get(), POLLIN, 0},
-                                  {err_.get(), POLLIN, 0}}};
+    std::array<pollfd, 3> events{
+        {{pidfd_.get(), POLLIN, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}}};
     ::poll(events.data(), events.size(), static_cast<int>(std::max(within.count(), 0l)));
-    if (events[1].revents != 0) give_input();
-    if (events[2].revents != 0) take(out_, taken_.output);
-    if (events[3].revents != 0) take(err_, taken_.errors);
-  }
-
-  void give_input() {
-    const ssize_t written = ::write(in_.get(), input_.data(), input_.size());
-    if (written > 0) input_.remove_prefix(static_cast<std::size_t>(written));
-    // One that does not read all of it has a right to.
-    if (input_.empty() || (written < 0 && errno != EAGAIN)) in_.reset();
+    if (events[1].revents != 0) take(out_, taken_.output);
+    if (events[2].revents != 0) take(err_, taken_.errors);
   }
 
   static void take(Fd& from, std::string& to) {
@@ -200,8 +196,7 @@ class Child {
 
   const pid_t pid_;
   const Fd pidfd_;
-  std::string_view input_;
-  Fd in_, out_, err_;
+  Fd out_, err_;
   Ended taken_;
   std::optional<int> status_;
 };
@@ -209,23 +204,37 @@ class Child {
 }  // namespace
 
 Started start(const Command& command) {
-  auto in = make_pipe(), out = make_pipe(), err = make_pipe();
+  const auto check = [&](bool good) {
+    if (!good)
+      throw std::system_error(errno, std::generic_category(),
+                              command.program + ": cannot be started");
+  };
+  Pipe in;
+  if (command.input) {
+    in.read = Fd(::memfd_create("input", MFD_CLOEXEC));
+    check(in.read && write_all(in.read, *command.input) &&
+          ::lseek(in.read.get(), 0, SEEK_SET) == 0);
+  } else {
+    auto pipe = make_pipe();
+    check(pipe.has_value());
+    in = std::move(*pipe);
+  }
+  auto out = make_pipe(), err = make_pipe();
+  check(out && err);
   Started started;
-  const int error = in && out && err ? spawn(command, *in, *out, *err, started.pid) : errno;
-  if (error != 0)
-    throw std::system_error(error, std::generic_category(),
-                            command.program + ": cannot be started");
-  for (const Fd* fd : {&in->write, &out->read, &err->read}) set_nonblocking(*fd);
-  started.in = in->write.release();
+  errno = spawn(command, in.read, *out, *err, started.pid);
+  check(errno == 0);
+  for (const Fd* fd : {&in.write, &out->read, &err->read})
+    if (*fd) set_nonblocking(*fd);
+  started.in = in.write.release();
   started.out = out->read.release();
   started.err = err->read.release();
   return started;
 }
 
 Ended run(const Command& command, const std::function<bool()>& stop) {
-  block_broken_pipes();
   try {
-    return Child(start(command), command.input).wait(command.timeout, stop);
+    return Child(start(command)).wait(command.timeout, stop);
   } catch (const std::system_error& error) {
     return {std::nullopt, error.what(), {}, {}};
   }

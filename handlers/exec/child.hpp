@@ -18,7 +18,9 @@ struct Command {
   std::vector<std::string> arguments = {};
   std::string directory = {};                                         // "" for the daemon's
   std::vector<std::pair<std::string, std::string>> environment = {};  // besides the daemon's own
-  std::string_view input = {};
+  // All of it, there before the program starts: it never sees a part, whatever happens to us.
+  // Nothing: a pipe, see Started.
+  std::optional<std::string_view> input = {};
   std::chrono::milliseconds timeout{0};
 };
 
@@ -32,8 +34,8 @@ inline constexpr std::size_t kMostOutput = 1 << 20;  // bytes; what is beyond is
 
 // A program that runs on: what goes in and comes out are pipes of ours, and do not block.
 struct Started {
-  pid_t pid = 0;  // of it, and of its process group
-  int in = -1, out = -1, err = -1;
+  pid_t pid = 0;                    // of it, and of its process group
+  int in = -1, out = -1, err = -1;  // `in` stays -1 with an input
 };
 // Throws std::system_error.  The caller closes the pipes and waits for the process.
 Started start(const Command& command);
