@@ -234,7 +234,7 @@ TEST_F(Service, MayHaveADynamicUser) {
 // What goes wrong again and again comes to rest, and says so.
 TEST_F(Service, ThatCannotUseItsSpoolGivesUpInTheEnd) {
   sh("systemctl stop fastmqttd; head -c 9000 /dev/urandom >/var/lib/fastmqttd/spool.db");
-  drop_in("RestartSec=10ms\n");
+  drop_in("RestartSec=10ms\n[Unit]\nStartLimitBurst=10\n");
   EXPECT_NE(box().run("systemctl start fastmqttd").exit, Exit{});
   EXPECT_TRUE(becomes(
       "journalctl -b UNIT=fastmqttd.service | grep -q 'Start request repeated too quickly'", 60s));
