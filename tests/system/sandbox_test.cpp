@@ -113,6 +113,27 @@ TEST_F(Sandbox, LeavesRoomForWhatHandlersDo) {
   }
 }
 
+// Those that come with the daemon, as they are installed.
+TEST_F(Sandbox, LeavesTheShippedHandlersTheirWork) {
+  configure(
+      "handlers:\n  everything: {plugin: log, subscribe: 'x/#'}\n"
+      "  each:\n    plugin: exec\n    subscribe: x/1\n    options:\n"
+      "      command: [sh, -c, 'cat >\"$1\"', sh, '/var/lib/fastmqttd/{topic.2}']\n"
+      "  one:\n    plugin: exec\n    subscribe: x/2\n    options:\n"
+      "      command: [sh, -c, 'while read -r line; do echo \"$line\" >/var/lib/fastmqttd/2; "
+      "id=$(echo "
+      "\"$line\" | cut -d : -f 2 | cut -d , -f 1); echo \"{\\\"id\\\":$id}\"; done']\n"
+      "      persistent: true\n");
+  ASSERT_TRUE(connected());
+  publish("x/1", "first");
+  publish("x/2", "second");
+  EXPECT_TRUE(becomes("grep -qx first /var/lib/fastmqttd/1"));
+  EXPECT_TRUE(becomes("grep -q second /var/lib/fastmqttd/2"));
+  EXPECT_TRUE(becomes(
+      "journalctl -b -u fastmqttd MQTT_TOPIC=x/2 MQTT_HANDLER=everything | grep -q second"));
+  EXPECT_TRUE(becomes("fastmqttctl status | grep -q ' 0 messages waiting'"));
+}
+
 // Neither a drop-in that nobody has tried, nor one that the man page does not know.
 TEST(DropIns, AreAllTriedAndDocumented) {
   const std::string man = read_file(FASTMQTTD_SOURCE_DIR "/packaging/man/fastmqttd.8");
