@@ -13,6 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kDeepest = 100;
+constexpr std::size_t kLongestTime = 1024;
 constexpr std::size_t kLongestName = 255;  // of a file, NAME_MAX
 
 bool is_unreserved(char c) {
@@ -53,30 +54,28 @@ std::optional<std::string_view> level_of(std::string_view topic, int level) {
   return levels[static_cast<std::size_t>(index)];
 }
 
-std::string format_time(const std::tm& time, const std::string& form) {
-  std::string text(64, '\0');
+// What a form comes to; nothing when that is longer than `limit`, for a width may stand in it.
+std::optional<std::string> format_time(const std::tm& time, const std::string& form,
+                                       std::size_t limit = kLongestTime) {
+  std::string text(limit, '\0');
   // A form may come to nothing, which looks like one that found no room.
-  const std::string marked = form + ".";
-  for (;;) {
-    const std::size_t size = std::strftime(text.data(), text.size(), marked.c_str(), &time);
-    if (size > 0) {
-      text.resize(size - 1);
-      return text;
-    }
-    text.resize(text.size() * 2);
-  }
+  const std::size_t size = std::strftime(text.data(), text.size(), (form + ".").c_str(), &time);
+  if (size == 0) return std::nullopt;
+  text.resize(size - 1);
+  return text;
 }
 
 std::string time_text(std::chrono::system_clock::time_point at, const std::string& form, bool utc) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(at);
   std::tm time{};
   utc ? ::gmtime_r(&seconds, &time) : ::localtime_r(&seconds, &time);
-  if (!form.empty()) return format_time(time, form);
+  const auto written = [&](const std::string& as) { return format_time(time, as).value_or(""); };
+  if (!form.empty()) return written(form);
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch());
   const std::string fraction = std::to_string(1000 + ms.count() % 1000).substr(1);
-  if (utc) return format_time(time, "%FT%T." + fraction + "Z");
-  const std::string zone = format_time(time, "%z");  // +hhmm
-  return format_time(time, "%FT%T.") + fraction + zone.substr(0, 3) + ":" + zone.substr(3);
+  if (utc) return written("%FT%T." + fraction + "Z");
+  const std::string zone = written("%z");  // +hhmm
+  return written("%FT%T.") + fraction + zone.substr(0, 3) + ":" + zone.substr(3);
 }
 
 template <class Unit>
@@ -244,9 +243,12 @@ Template::Part Template::placeholder(std::string_view text) {
     return part;
   }
   if (begins("time:", Kind::time) || begins("utc:", Kind::utc)) {
-    if (part.argument.empty() || part.argument.find('%') == std::string::npos)
+    const bool is_form = part.argument.find('%') != std::string::npos &&
+                         part.argument.find('\0') == std::string::npos &&
+                         format_time({}, part.argument, kLongestTime / 2);
+    if (!is_form)
       throw std::invalid_argument("'" + std::string(text) +
-                                  "': expected a form of strftime(3) such as %F");
+                                  "': expected a form of strftime(3) such as %F, not a long one");
     return part;
   }
   if (begins("property.", Kind::property) && !part.argument.empty()) return part;

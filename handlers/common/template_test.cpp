@@ -158,6 +158,8 @@ TEST(Template, NamesMistakes) {
   EXPECT_THAT(mistake("{json:a}"), HasSubstr("'a' is no JSON pointer"));
   EXPECT_THAT(mistake("{json:/~2}"), HasSubstr("is no JSON pointer"));
   EXPECT_THAT(mistake("{time:}"), HasSubstr("expected a form of strftime(3)"));
+  EXPECT_THAT(mistake(std::string("{time:\0%F}", 10)), HasSubstr("expected a form of strftime(3)"));
+  EXPECT_THAT(mistake("{time:%99999999999F}"), HasSubstr("expected a form of strftime(3)"));
   EXPECT_THAT(mistake("{property.}"), HasSubstr("is no placeholder"));
 }
 
