@@ -16,6 +16,14 @@ constexpr int kDeepest = 100;
 constexpr std::size_t kLongestTime = 1024;
 constexpr std::size_t kLongestName = 255;  // of a file, NAME_MAX
 
+// For a report, which ends at a zero byte.
+std::string in_quotes(std::string_view text) {
+  std::string shown(text);
+  for (char& c : shown)
+    if (static_cast<unsigned char>(c) < 0x20) c = '?';
+  return "'" + shown + "'";
+}
+
 bool is_unreserved(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '.' || c == '_' || c == '~';
@@ -227,8 +235,8 @@ Template::Part Template::placeholder(std::string_view text) {
   if (begins("topic.", Kind::level)) {
     const auto level = to_int(part.argument);
     if (!level || *level == 0)
-      throw std::invalid_argument("'" + std::string(text) +
-                                  "': expected the number of a level, from 1, or from -1 for the "
+      throw std::invalid_argument(in_quotes(text) +
+                                  ": expected the number of a level, from 1, or from -1 for the "
                                   "last");
     part.level = *level;
     return part;
@@ -237,8 +245,8 @@ Template::Part Template::placeholder(std::string_view text) {
     try {
       static_cast<void>(Json::json_pointer(part.argument));
     } catch (const Json::exception&) {
-      throw std::invalid_argument("'" + part.argument +
-                                  "' is no JSON pointer: expected one such as /a/b");
+      throw std::invalid_argument(in_quotes(part.argument) +
+                                  " is no JSON pointer: expected one such as /a/b");
     }
     return part;
   }
@@ -247,14 +255,14 @@ Template::Part Template::placeholder(std::string_view text) {
                          part.argument.find('\0') == std::string::npos &&
                          format_time({}, part.argument, kLongestTime / 2);
     if (!is_form)
-      throw std::invalid_argument("'" + std::string(text) +
-                                  "': expected a form of strftime(3) such as %F, not a long one");
+      throw std::invalid_argument(in_quotes(text) +
+                                  ": expected a form of strftime(3) such as %F, not a long one");
     return part;
   }
   if (begins("property.", Kind::property) && !part.argument.empty()) return part;
   throw std::invalid_argument(
-      "'{" + std::string(text) +
-      "}' is no placeholder: expected topic, topic.N, payload, number, json:/POINTER, time, "
+      in_quotes("{" + std::string(text) + "}") +
+      " is no placeholder: expected topic, topic.N, payload, number, json:/POINTER, time, "
       "time:FORM, utc, time.s, time.ms, time.ns, property.NAME, qos, retain or handler");
 }
 
