@@ -459,9 +459,11 @@ std::vector<Delivery> LaneQueue::take_unstored() {
   take_from(ready_);
   take_from(tail_);
   for (auto& [topic, held] : held_) take_from(held.waiting);
-  // Whose answer nobody will wait for any more.
-  for (auto& [id, delivery] : pending_)
-    if (!delivery.stored) all.push_back(std::move(delivery));
+  // Whose answer nobody will wait for any more; the handler may still be looking at them.
+  for (auto& [id, delivery] : pending_) {
+    if (!delivery.stored) all.push_back(delivery);
+    abandoned_.push_back(std::move(delivery));
+  }
   pending_.clear();
   unstored_ -= all.size();
   std::ranges::sort(all, {}, id_of);

@@ -129,7 +129,8 @@ class LaneQueue {
   // readable until it completes them all the same, as far as the room's limits go.
   std::vector<std::pair<Delivery, Settled>> expire(TimePoint now);
 
-  // What is in memory only, in order, that which is pending too: it is not in here any more.
+  // What is in memory only, in order, that which is pending too: it is not in here any more, but
+  // for what the handler may look at, for as long as the queue is there.
   std::vector<Delivery> take_unstored();
 
   bool suspended() const { return suspended_; }
@@ -232,6 +233,7 @@ class LaneQueue {
   std::map<std::uint64_t, Delivery> pending_;
   std::map<std::uint64_t, Overdue> overdue_;  // expired, and not completed by the handler yet
   std::size_t overdue_bytes_ = 0;
+  std::vector<Delivery> abandoned_;  // pending to the end, and readable until the handler is gone
   std::map<std::uint64_t, fastmqtt_result> early_answers_;
   std::uint64_t next_id_;
   std::uint64_t handling_from_;  // ids from here on may still be in the handler's hands

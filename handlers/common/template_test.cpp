@@ -135,8 +135,8 @@ TEST(Template, EscapesWhatIsFilledInAndNothingElse) {
 }
 
 TEST(Template, FileNamesStayInTheirDirectory) {
-  for (const std::string text :
-       {"", ".", "..", "/", "../x", "a/b", std::string("\0", 1).c_str(), "\n"}) {
+  for (const std::string& text :
+       std::vector<std::string>{"", ".", "..", "/", "../x", "a/b", std::string("\0", 1), "\n"}) {
     const std::string name = in_file_name(text);
     EXPECT_FALSE(name.empty());
     EXPECT_EQ(name.find('/'), std::string::npos) << name;

@@ -162,6 +162,19 @@ TEST_F(LaneQueueTest, ARetryComesAgainAfterItsPause) {
   EXPECT_EQ(queue().messages(), 0u);
 }
 
+TEST_F(LaneQueueTest, WhatIsPendingAtTheEndStaysReadable) {
+  push("a", "1", 0);
+  push("b", "2");
+  take();
+  settle(0, FASTMQTT_PENDING);
+  settle(1, FASTMQTT_PENDING);
+  const std::vector<std::weak_ptr<const Message>> messages{batch_[0].message, batch_[1].message};
+  batch_.clear();
+  spool_.clear();
+  EXPECT_EQ(queue().take_unstored().size(), 1u);
+  for (const auto& message : messages) EXPECT_FALSE(message.expired());
+}
+
 // Read back after a crash: that at which the daemon crashed, and others.
 TEST_F(LaneQueueTest, WhatMayCrashAgainIsHandedOverAlone) {
   queue().read_from_beginning();
