@@ -14,6 +14,11 @@ using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 using Duration = std::chrono::milliseconds;
 
+// Of a duration, with its fraction.
+inline double seconds(Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 inline constexpr std::string_view kDurationForm = "a duration such as 250ms, 10s, 5m, 1h";
 inline constexpr std::string_view kSizeForm = "a size such as 64MiB, 512KiB or a number of bytes";
 

@@ -44,27 +44,13 @@ void say_again(const CrashNote& note, const Lane& lane, const std::vector<std::s
        {"MQTT_TOPIC", topics.front()}});
 }
 
-void say_given_up(const Dead& dead, const Lane& lane) {
-  const std::string attempts = std::to_string(dead.attempts);
-  log::write(log::Level::error,
-             fmt::format("{}: gave up on a message: {}: {} (attempt {})", lane.name(),
-                         log::shown_topic(dead.message->topic()), dead.reason, attempts),
-             {{"MESSAGE_ID", event::kDeadLetter},
-              {"MQTT_HANDLER", lane.name()},
-              {"MQTT_PLUGIN", lane.config().plugin},
-              {"MQTT_TOPIC", dead.message->topic()},
-              {"MQTT_QOS", std::to_string(dead.message->qos())},
-              {"MQTT_RESULT", "dead"},
-              {"MQTT_ATTEMPT", attempts}});
-}
-
 constexpr std::uint32_t kRunsInARow = 4;  // more than one message takes
 constexpr Duration kPause = std::chrono::seconds(10);
 constexpr Duration kLongestPause = std::chrono::minutes(5);
 
 }  // namespace
 
-bool blame(const CrashNote& note, const Lane& lane, Spool& spool) {
+bool blame(const CrashNote& note, Lane& lane, Spool& spool) {
   const RetryConfig& retry = lane.config().retry;
   const auto backlog = spool.backlog(lane.key());
   Changes changes;
@@ -90,7 +76,7 @@ bool blame(const CrashNote& note, const Lane& lane, Spool& spool) {
   }
   if (!changes.list.empty() && !spool.write_now(std::move(changes))) return false;
   if (!again.empty()) say_again(note, lane, again);
-  for (const Dead& one : dead) say_given_up(one, lane);
+  for (const Dead& one : dead) lane.log().gave_up(*one.message, one.attempts, "dead", one.reason);
   lane.stats()->dead += dead.size();
   return true;
 }

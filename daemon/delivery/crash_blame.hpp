@@ -16,7 +16,7 @@ inline constexpr std::uint32_t kMostCrashes = 3;
 // Each that still waits, and has not been answered, has failed once more: it is tried again alone,
 // or is a dead letter.  Before the lane starts.  False when that could not be written: then it is
 // as if nothing had happened.
-bool blame(const CrashNote& note, const Lane& lane, Spool& spool);
+bool blame(const CrashNote& note, Lane& lane, Spool& spool);
 
 // A handler that has ended several runs, one after the other, gets one message at a time, after a
 // pause that doubles with each run, until one succeeds: the others are to have their time.

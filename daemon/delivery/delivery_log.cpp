@@ -28,30 +28,38 @@ void DeliveryLog::answered(const Delivery& delivery, fastmqtt_result result, con
               delivery.attempt, std::chrono::nanoseconds(took).count()});
   if (settled.kind == Settled::Kind::done) return;
 
-  const bool dead = settled.kind == Settled::Kind::dead;
-  log::Level level = log::Level::error;
-  std::string text;
-  if (dead) {
-    text = fmt::format("{}: gave up on a message: {}: {} (attempt {})", handler_,
-                       log::shown_topic(topic), settled.reason, delivery.attempt);
+  if (settled.kind == Settled::Kind::dead) {
     remember(topic, fmt::format("gave up on a message: {}", settled.reason));
-  } else {
-    remember(topic, "failed, and is to be tried again");
-    // The first attempt is news; the others are to be expected.
-    level = delivery.attempt == 1 ? log::Level::warning : log::Level::debug;
-    text = fmt::format("{}: will try again in {}: {} (attempt {})", handler_,
-                       format_roughly(settled.pause), log::shown_topic(topic), delivery.attempt);
+    if (admits(kDeaths))
+      gave_up(*delivery.message, delivery.attempt, result_name(result, settled), settled.reason);
+    return;
   }
-  if (level != log::Level::debug && !admits(dead ? kDeaths : kRetries)) return;
-  const std::string qos = std::to_string(delivery.message->qos());
-  const std::string attempt = std::to_string(delivery.attempt);
-  std::vector<log::Field> fields{{"MQTT_HANDLER", handler_},
-                                 {"MQTT_PLUGIN", plugin_},
-                                 {"MQTT_TOPIC", topic},
-                                 {"MQTT_QOS", qos},
-                                 {"MQTT_RESULT", result_name(result, settled)},
-                                 {"MQTT_ATTEMPT", attempt}};
-  if (dead) fields.push_back({"MESSAGE_ID", event::kDeadLetter});
+  remember(topic, "failed, and is to be tried again");
+  // The first attempt is news; the others are to be expected.
+  const log::Level level = delivery.attempt == 1 ? log::Level::warning : log::Level::debug;
+  if (level != log::Level::debug && !admits(kRetries)) return;
+  write(level,
+        fmt::format("{}: will try again in {}: {} (attempt {})", handler_,
+                    format_roughly(settled.pause), log::shown_topic(topic), delivery.attempt),
+        *delivery.message, delivery.attempt, result_name(result, settled));
+}
+
+void DeliveryLog::gave_up(const Message& message, std::uint32_t attempt, const char* result,
+                          std::string_view reason) const {
+  write(log::Level::error,
+        fmt::format("{}: gave up on a message: {}: {} (attempt {})", handler_,
+                    log::shown_topic(message.topic()), reason, attempt),
+        message, attempt, result, event::kDeadLetter);
+}
+
+void DeliveryLog::write(log::Level level, const std::string& text, const Message& message,
+                        std::uint32_t attempt, const char* result,
+                        std::string_view event_id) const {
+  const std::string qos = std::to_string(message.qos()), attempt_text = std::to_string(attempt);
+  std::vector<log::Field> fields{{"MQTT_HANDLER", handler_},      {"MQTT_PLUGIN", plugin_},
+                                 {"MQTT_TOPIC", message.topic()}, {"MQTT_QOS", qos},
+                                 {"MQTT_RESULT", result},         {"MQTT_ATTEMPT", attempt_text}};
+  if (!event_id.empty()) fields.push_back({"MESSAGE_ID", event_id});
   log::write(level, text, fields);
 }
 

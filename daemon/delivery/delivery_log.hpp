@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "daemon/base/guarded.hpp"
+#include "daemon/base/log.hpp"
 #include "daemon/base/log_limit.hpp"
 #include "daemon/base/units.hpp"
 #include "daemon/delivery/delivery_tap.hpp"
@@ -37,6 +38,9 @@ class DeliveryLog {
   // An answer that is settled, to a message that was so long in the handler's hands.
   void answered(const Delivery& delivery, fastmqtt_result result, const Settled& settled,
                 Clock::duration took);
+  // What became a dead letter, and how it was answered last; never left out.
+  void gave_up(const Message& message, std::uint32_t attempt, const char* result,
+               std::string_view reason) const;
   void no_answer(const Delivery& delivery, fastmqtt_result result);
   void suspended();
   void resumed();
@@ -57,6 +61,8 @@ class DeliveryLog {
   bool admits(Kind kind, std::uint64_t count = 1) {
     return (*limits_.lock())[kind].admits(Clock::now(), count);
   }
+  void write(log::Level level, const std::string& text, const Message& message,
+             std::uint32_t attempt, const char* result, std::string_view event_id = {}) const;
   void remember(std::string_view topic, std::string what, bool own_words = false);
 
   const std::string handler_, plugin_;

@@ -24,8 +24,6 @@ std::int64_t to_ns(TimePoint time) {
   return std::chrono::nanoseconds(time.time_since_epoch()).count();
 }
 
-double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 // Of a range that no other worker of this process uses: an answer that reaches the wrong one is
 // none of its own.
 std::uint64_t first_delivery_id() {

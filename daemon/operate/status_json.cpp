@@ -56,8 +56,6 @@ Json filters_json(const Lane& lane) {
   return filters;
 }
 
-double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 Json trouble_json(const DeliveryLog& log) {
   const auto trouble = log.last_trouble();
   if (!trouble) return nullptr;
