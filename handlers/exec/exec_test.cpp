@@ -329,7 +329,7 @@ TEST_F(PersistentExec, EndsWithTheHandler) {
 
 TEST_F(PersistentExec, RunsTheExampleInPython) {
   if (fastmqtt::exec::find_program("python3").empty()) GTEST_SKIP() << "there is no python3";
-  HandlerTester tester({{"command", EXEC_EXAMPLES "/average.py"}, {"persistent", "true"}});
+  HandlerTester tester({{"command", HANDLER_EXAMPLES "/average.py"}, {"persistent", "true"}});
   EXPECT_EQ(deliver(tester, {.topic = "a", .payload = "20"}), Result::ok);
   EXPECT_EQ(deliver(tester, {.topic = "a", .payload = "21"}), Result::ok);
   EXPECT_EQ(deliver(tester, {.topic = "a", .payload = "warm"}), Result::reject);
@@ -339,7 +339,8 @@ TEST_F(PersistentExec, RunsTheExampleInPython) {
 }
 
 TEST_F(ExecHandler, RunsTheExampleInShell) {
-  HandlerTester tester({{"command.0", EXEC_EXAMPLES "/append.sh"}, {"command.1", file("{qos}")}});
+  HandlerTester tester(
+      {{"command.0", HANDLER_EXAMPLES "/append.sh"}, {"command.1", file("{qos}")}});
   EXPECT_EQ(answer(tester, {.topic = "diary/x", .payload = "dear diary"}), Result::ok);
   EXPECT_THAT(text(file("1")), HasSubstr(" diary/x dear diary\n"));
 }

@@ -1,18 +1,13 @@
-// The handlers that come with the daemon, in the daemon, with a real broker.
+// exec, in the daemon, with a real broker.
 #include <signal.h>
 
-#include "tests/integration/integration_test.hpp"
+#include "tests/integration/handlers_test.hpp"
 
 namespace fastmqttd::testing {
 namespace {
 
-class Handlers : public IntegrationTest {
+class Exec : public HandlersTest {
  protected:
-  void install(const std::string& handler) {
-    const auto to = daemon_.plugin_directory() / (handler + ".so");
-    std::filesystem::copy_file(std::string(FASTMQTTD_HANDLERS "/") + handler + ".so", to);
-    set_mode(to, 0755);
-  }
   // The lines that commands have written, each once.
   std::size_t distinct_lines() const {
     return distinct(lines_of(read_file(daemon_.file("out")))).size();
@@ -20,7 +15,7 @@ class Handlers : public IntegrationTest {
 };
 
 // A command for each message, though the daemon is killed between them.
-TEST_F(Handlers, ExecLosesNothingOverKills) {
+TEST_F(Exec, LosesNothingOverKills) {
   install("exec");
   start(
       "  all:\n    plugin: exec\n    subscribe: n/#\n    retry: {delay: 1ms}\n    options:\n"
@@ -39,7 +34,7 @@ TEST_F(Handlers, ExecLosesNothingOverKills) {
 }
 
 // What fails is tried again until it works, and a script that is not there does not start.
-TEST_F(Handlers, ExecTriesAgain) {
+TEST_F(Exec, TriesAgain) {
   install("exec");
   start(
       "  all:\n    plugin: exec\n    subscribe: n\n    retry: {delay: 1ms, delay_max: 5ms}\n"
@@ -65,7 +60,7 @@ TEST_F(Handlers, ExecTriesAgain) {
 }
 
 // A stop, or a reload, does not leave commands behind.
-TEST_F(Handlers, ExecEndsItsCommandsWithTheDaemon) {
+TEST_F(Exec, EndsItsCommandsWithTheDaemon) {
   install("exec");
   start(
       "  all:\n    plugin: exec\n    subscribe: n\n    options:\n"
