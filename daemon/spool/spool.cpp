@@ -28,6 +28,10 @@ constexpr std::size_t kLeast = 32;
 constexpr int kCheckpointPages = 1000;
 constexpr int kRestartPages = 8 * kCheckpointPages;
 constexpr int kFewPages = 200;
+// On a disk that is nearly full both are smaller: the log must not grow by more than is kept for
+// it.
+constexpr std::size_t kSmallBatch = 16;
+constexpr int kSmallCheckpoint = 64;
 constexpr int kCheckpointTries = 4;
 constexpr auto kRetryPause = std::chrono::seconds(1);
 constexpr std::uint64_t kPageSize = 4096;
@@ -82,11 +86,7 @@ Spool::Spool(const std::filesystem::path& directory, const SpoolConfig& config)
   try {
     store_ = std::make_unique<Guarded<Store>>(file_, config.durability);
     auto store = store_->lock();
-    run_began_ = store->reserve_ids(static_cast<std::uint64_t>(realtime_ns()));
-    message_ids_beyond(run_began_ - 1);
-    counts_.lock()->waiting = store->count_waiting();
-    counts_.lock()->dead = store->count_dead();
-    counts_.lock()->names = store->handlers();
+    // Before the first transaction, which tells how much the last run has left in the log.
     ::sqlite3_wal_hook(
         store->database().handle(),
         [](void* self, sqlite3*, const char*, int pages) {
@@ -94,6 +94,11 @@ Spool::Spool(const std::filesystem::path& directory, const SpoolConfig& config)
           return SQLITE_OK;
         },
         this);
+    run_began_ = store->reserve_ids(static_cast<std::uint64_t>(realtime_ns()));
+    message_ids_beyond(run_began_ - 1);
+    counts_.lock()->waiting = store->count_waiting();
+    counts_.lock()->dead = store->count_dead();
+    counts_.lock()->names = store->handlers();
     measure(*store);
   } catch (const sqlite::Error& error) {
     unusable(file_, error.what(), advice(error));
@@ -297,7 +302,7 @@ void Spool::run() {
     std::size_t changes = 0;
     for (Queued& queued : state->queue) {
       batch.push_back(&queued);
-      if ((changes += queued.changes.list.size()) >= kBatch) break;
+      if ((changes += queued.changes.list.size()) >= batch_limit()) break;
     }
     state->at_work = batch.size();
     state.unlock();
@@ -338,6 +343,7 @@ bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
     progress = write_some(*store, batch, settled);
   } catch (const sqlite::Error& error) {
     end_if_damaged(error);
+    most_at_once_ = 1;  // what there is room for may be less than all of them
     if (!std::exchange(failure_logged_, true))
       log_failure("note what is handled", error,
                   ": trying again; until then it may be handled again after a restart");
@@ -345,6 +351,7 @@ bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
   }
   if (std::exchange(failure_logged_, false))
     log::info("{}: what is handled can be noted again", file_.string());
+  most_at_once_ = std::min(kBatch, 2 * most_at_once_);
   auto counts = counts_.lock();
   for (const auto& [handler, messages] : settled.waiting) counts->waiting[handler] -= messages;
   for (const auto& [handler, letters] : settled.dead) counts->dead[handler] += letters;
@@ -353,13 +360,20 @@ bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
   return true;
 }
 
+std::size_t Spool::batch_limit() const {
+  return std::min(most_at_once_, room_.is_low_on_disk() ? kSmallBatch : kBatch);
+}
+
 // One transaction, cut short where that is allowed when an append wants to write.
 Spool::Progress Spool::write_some(Store& store, std::span<Queued* const> batch,
                                   Settlement& settled) {
   fault_point("settle.begin");
   Progress progress;
   std::size_t applied = 0;
-  const auto give_way = [&] { return applied >= kLeast && store_->first_waits(); };
+  const std::size_t most = batch_limit();
+  const auto give_way = [&] {
+    return applied >= most || (applied >= kLeast && store_->first_waits());
+  };
   sqlite::Transactions::One transaction(store.transactions());
   for (const Queued* const queued : batch) {
     const Changes& changes = queued->changes;
@@ -398,7 +412,7 @@ bool Spool::checkpoint_due() const {
   const int tried = tried_at_;
   const int added = pages < tried ? pages : pages - tried;  // fewer: the log has begun again
   return checkpoint_wanted_ || cut_wanted_ || added >= kCheckpointPages ||
-         (room_.is_low_on_disk() && added > kFewPages);
+         (room_.is_low_on_disk() && added > kSmallCheckpoint);
 }
 
 // By a connection of its own, beside the appends.

@@ -177,6 +177,7 @@ class Spool {
   };
 
   void run();
+  std::size_t batch_limit() const;
   bool write_batch(std::span<Queued* const> batch, Progress& progress);
   Progress write_some(Store& store, std::span<Queued* const> batch, Settlement& settled);
   static void count(const Change& change, bool was_waiting, Settlement& settled);
@@ -206,6 +207,7 @@ class Spool {
   std::atomic<std::uint64_t> unwritten_letters_{0};  // bytes of those that takes_letter() let in
   std::unique_ptr<sqlite::Database> mover_;          // the thread's own
   bool failure_logged_ = false;                      // likewise
+  std::size_t most_at_once_ = 1;  // likewise; changes in one transaction, twice as many each time
   Guarded<State> state_;
   std::condition_variable changed_;
   std::condition_variable written_;

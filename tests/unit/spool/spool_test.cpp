@@ -11,6 +11,7 @@
 #include "daemon/base/error.hpp"
 #include "daemon/message/view.hpp"
 #include "daemon/spool/sqlite.hpp"
+#include "tests/chaos/small_disk.hpp"
 #include "tests/unit/support/recorded_log.hpp"
 
 namespace fastmqttd {
@@ -342,6 +343,29 @@ TEST_F(SpoolTest, HoldsAsMuchAsItMay) {
   spool->flush(20s);
   EXPECT_TRUE(spool->has_room());
   EXPECT_TRUE(spool->append(*message(1000, payload), std::vector{one}, nullptr, why));
+}
+
+// However many are settled at once.
+TEST_F(SpoolTest, AFullDiskIsDrained) {
+  const testing::SmallDisk disk(directory_, "8m");
+  if (!disk.why_not().empty()) GTEST_SKIP() << "cannot mount a file system: " << disk.why_not();
+  const std::string payload(8000, 'x');
+  std::uint64_t id = 1;
+  for (int run = 0; run < 3; ++run) {
+    const auto spool = open();
+    const HandlerKey one = spool->handler("one");
+    std::string why;
+    while (spool->append(*message(id, payload), std::vector{one}, nullptr, why)) ++id;
+    EXPECT_THAT(why, HasSubstr("full"));
+    const std::uint64_t waiting = spool->waiting(one);
+    EXPECT_GT(waiting, 100u);
+    Changes every;
+    for (std::uint64_t settled = id - waiting; settled < id; ++settled)
+      every.list.push_back(Done{settled, one});
+    spool->write(std::move(every));
+    spool->flush(20s);
+    EXPECT_EQ(spool->waiting(one), 0u) << "in run " << run;
+  }
 }
 
 TEST_F(SpoolTest, TakesOverASpoolOfTheFirstFormat) {
