@@ -126,6 +126,11 @@ void HandlerInstance::fill_host_table() {
                          const fastmqtt_message* about) {
     self(host).log(level, text_of(text), about);
   };
+  table.log_fields = [](const fastmqtt_host* host, std::int32_t level, fastmqtt_view text,
+                        const fastmqtt_message* about, const fastmqtt_field* fields,
+                        std::size_t count) {
+    self(host).log(level, text_of(text), about, std::span(fields, count));
+  };
   table.publish = [](const fastmqtt_host* host, const fastmqtt_message* message) {
     return self(host).publish(message);
   };
@@ -177,28 +182,29 @@ void HandlerInstance::check_option_names(std::vector<Problem>& problems) const {
   }
 }
 
-void HandlerInstance::log(std::int32_t level, std::string_view text,
-                          const fastmqtt_message* about) {
+void HandlerInstance::log(std::int32_t level, std::string_view text, const fastmqtt_message* about,
+                          std::span<const fastmqtt_field> own_fields) {
   if (level >= FASTMQTT_ERROR && in_create()) {
     last_error_ = text;  // becomes part of the report when create() fails
     return;
   }
   if (level >= FASTMQTT_WARNING)
     requests_.said(about ? text_of(about->topic) : std::string_view(), text);
-  if (!about) {
-    log::write(to_level(level), config_.name + ": " + std::string(text),
-               {{"MQTT_HANDLER", config_.name}, {"MQTT_PLUGIN", library_.name}});
-    return;
+  std::string line = config_.name + ": ";
+  std::vector<log::Field> fields{{"MQTT_HANDLER", config_.name}, {"MQTT_PLUGIN", library_.name}};
+  std::string qos, attempt;
+  if (about) {
+    line += log::shown_topic(text_of(about->topic)) + ": ";
+    qos = std::to_string(about->qos);
+    attempt = std::to_string(FASTMQTT_HAS(fastmqtt_message, about, attempt) ? about->attempt : 0);
+    fields.push_back({"MQTT_TOPIC", text_of(about->topic)});
+    fields.push_back({"MQTT_QOS", qos});
+    fields.push_back({"MQTT_ATTEMPT", attempt});
   }
-  log::write(
-      to_level(level),
-      config_.name + ": " + log::shown_topic(text_of(about->topic)) + ": " + std::string(text),
-      {{"MQTT_HANDLER", config_.name},
-       {"MQTT_PLUGIN", library_.name},
-       {"MQTT_TOPIC", text_of(about->topic)},
-       {"MQTT_QOS", std::to_string(about->qos)},
-       {"MQTT_ATTEMPT",
-        std::to_string(FASTMQTT_HAS(fastmqtt_message, about, attempt) ? about->attempt : 0)}});
+  for (const fastmqtt_field& field : own_fields)
+    if (fastmqtt_is_field_name(field.name))
+      fields.push_back({text_of(field.name), text_of(field.value)});
+  log::write(to_level(level), line + std::string(text), fields);
 }
 
 fastmqtt_result HandlerInstance::publish(const fastmqtt_message* message) noexcept {

@@ -77,7 +77,8 @@ class HandlerInstance {
   // Whether this is the thread of create(), within it.
   bool in_create() const { return creating_ && std::this_thread::get_id() == creator_; }
   void check_option_names(std::vector<Problem>& problems) const;
-  void log(std::int32_t level, std::string_view text, const fastmqtt_message* about);
+  void log(std::int32_t level, std::string_view text, const fastmqtt_message* about,
+           std::span<const fastmqtt_field> own_fields = {});
   fastmqtt_result publish(const fastmqtt_message* message) noexcept;
   void wake_at(std::int64_t when_ns);
   fastmqtt_view config(std::string_view path) const;

@@ -117,9 +117,10 @@ class Exec {
   Result on_message(const Message& message) {
     if (service_) return service_->take(message);
     Source source(message, host_.name());
-    auto job = make_job(message, source);
+    std::string why;
+    auto job = make_job(message, source, why);
     if (!job) {
-      host_.log(Level::error, source.missing() + ": the command cannot be made", message);
+      host_.log(Level::error, why + ": the command cannot be made", message);
       return Result::reject;
     }
     // Not before a thread is free: what waits here would use up its time.
@@ -175,19 +176,24 @@ class Exec {
         throw OptionError("publish." + name, "unknown: expected topic, qos or retain");
   }
 
-  std::optional<Job> make_job(const Message& message, Source& source) {
+  std::optional<Job> make_job(const Message& message, Source& source, std::string& why) {
     Job job{message, {}, {}};
     job.command.program = program_;
-    for (const Template& argument : command_) {
-      auto text = argument.fill(source);
+    for (std::size_t i = 0; i < command_.size(); ++i) {
+      auto text = command_[i].fill(source);
+      if (!text) why = source.missing();
       // An argument ends where it has a zero byte: the rest would be lost.
-      if (text && text->find('\0') != std::string::npos) text.reset();
-      if (!text) return std::nullopt;
+      else if (text->find('\0') != std::string::npos)
+        why = "command." + std::to_string(i) + " would hold a zero byte";
+      if (!why.empty()) return std::nullopt;
       job.command.arguments.push_back(std::move(*text));
     }
     if (publish_topic_) {
       auto topic = publish_topic_->fill(source);
-      if (!topic) return std::nullopt;
+      if (!topic) {
+        why = source.missing();
+        return std::nullopt;
+      }
       job.topic = std::move(*topic);
     }
     job.command.directory = directory_;

@@ -64,6 +64,12 @@ class ExecHandler : public ::testing::Test {
   const fs::path directory_;
 };
 
+TEST_F(ExecHandler, RejectsAnArgumentThatWouldBeCut) {
+  HandlerTester tester({{"command.0", "true"}, {"command.1", "{payload}"}});
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = std::string("x\0y", 3)}), Result::reject);
+  EXPECT_EQ(tester.last_log(), "command.1 would hold a zero byte: the command cannot be made");
+}
+
 TEST_F(ExecHandler, GivesThePayloadAndTheEnvironment) {
   HandlerTester tester(
       {{"command.0", "sh"},

@@ -1,11 +1,21 @@
 // log - writes each message to the journal, its payload as text or in hex.  The topic, QoS and
 // attempt stand beside it: the daemon adds them to every line about a message.
-#include <algorithm>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "fastmqtt/handler.hpp"
+#include "handlers/common/template.hpp"
 
 namespace {
+
+using fastmqtt::Level;
+using fastmqtt::Message;
+using fastmqtt::OptionError;
+using fastmqtt::Result;
+using fastmqtt::common::Source;
+using fastmqtt::common::Template;
+using fastmqtt::common::template_option;
 
 // Whether a terminal or a journal can show it as it is: well-formed UTF-8 without control
 // characters, apart from tab.  Line breaks are refused too: one message, one line.
@@ -56,32 +66,80 @@ std::string_view cut(std::string_view text, std::size_t limit) {
 
 class Log {
  public:
-  static constexpr const char* options[] = {"max_payload"};
+  static constexpr const char* options[] = {"max_payload", "text", "level", "fields", "retained"};
 
   explicit Log(fastmqtt::Host host)
-      : host_(host), max_payload_(host.option<std::size_t>("max_payload", 256, 0, 65'536)) {}
+      : host_(host),
+        max_payload_(host.option<std::size_t>("max_payload", 256, 0, 65'536)),
+        level_(host.option("level", Level::info,
+                           {{"debug", Level::debug},
+                            {"info", Level::info},
+                            {"warning", Level::warning},
+                            {"error", Level::error}})),
+        retained_(host.option(
+            "retained", Retained::all,
+            {{"all", Retained::all}, {"skip", Retained::skip}, {"only", Retained::only}})) {
+    if (host.config("text")) text_.emplace(template_option(host, "text", nullptr));
+    for (const std::string& name : host.members("fields")) {
+      const std::string path = "fields." + name;
+      if (!fastmqtt_is_field_name(fastmqtt::to_view(name)))
+        throw OptionError(path,
+                          "expected a name of A-Z, 0-9 and _, a letter first, and none that the "
+                          "journal uses itself, or that begins with MQTT_");
+      fields_.push_back({name, template_option(host, path, nullptr)});
+    }
+  }
 
-  fastmqtt::Result on_message(const fastmqtt::Message& message) {
-    host_.log(fastmqtt::Level::info, line(message), message);
-    return fastmqtt::Result::ok;
+  Result on_message(const Message& message) {
+    if (retained_ != Retained::all && message.retained() != (retained_ == Retained::only))
+      return Result::ok;
+    if (!host_.logs(level_)) return Result::ok;
+    Source source(message, host_.name());
+    std::vector<fastmqtt::Field> fields;
+    for (const auto& [name, value] : fields_) {
+      auto text = value.fill(source);
+      if (!text) return reject(message, source, "fields." + name);
+      if (text->size() > kLongestField) text->resize(kLongestField);
+      fields.push_back({name, std::move(*text)});
+    }
+    std::optional<std::string> text;
+    if (text_ && !(text = text_->fill(source))) return reject(message, source, "text");
+    host_.log(level_, line(message, text ? std::string_view(*text) : message.payload()), message,
+              fields);
+    return Result::ok;
   }
 
  private:
-  std::string line(const fastmqtt::Message& message) const {
-    const std::string_view payload = message.payload();
-    const bool text = is_text(payload);
-    const std::string_view shown =
-        text ? cut(payload, max_payload_) : payload.substr(0, max_payload_);
+  enum class Retained { all, skip, only };
+  static constexpr std::size_t kLongestField = 65'536;
+
+  Result reject(const Message& message, const Source& source, const std::string& what) const {
+    host_.log(Level::error, source.missing() + ", which " + what + " needs", message);
+    return Result::reject;
+  }
+
+  std::string line(const Message& message, std::string_view bytes) const {
+    const bool text = is_text(bytes);
+    const std::string_view shown = text ? cut(bytes, max_payload_) : bytes.substr(0, max_payload_);
     std::string line = message.retained() ? "(retained) " : "";
     line += text ? std::string(shown) : hex(shown);
-    if (shown.size() < payload.size()) line += "... (" + std::to_string(payload.size()) + " bytes)";
+    if (shown.size() < bytes.size()) line += "... (" + std::to_string(bytes.size()) + " bytes)";
     return line;
   }
 
-  fastmqtt::Host host_;
-  std::size_t max_payload_;  // bytes
+  struct FieldOption {
+    std::string name;
+    Template value;
+  };
+
+  const fastmqtt::Host host_;
+  const std::size_t max_payload_;  // bytes
+  const Level level_;
+  const Retained retained_;
+  std::optional<Template> text_;  // else the payload
+  std::vector<FieldOption> fields_;
 };
 
 }  // namespace
 
-FASTMQTT_HANDLER(Log, "log", "1.0", FASTMQTT_SHARDABLE);
+FASTMQTT_HANDLER(Log, "log", "1.1", FASTMQTT_SHARDABLE);

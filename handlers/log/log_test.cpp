@@ -59,4 +59,58 @@ TEST(LogHandler, RefusesABadLimit) {
       std::runtime_error);
 }
 
+TEST(LogHandler, AddsFieldsAndTakesALevel) {
+  HandlerTester tester({{"level", "warning"},
+                        {"fields.SENSOR", "{topic.2}"},
+                        {"fields.VALUE", "{json:/value}"},
+                        {"text", "{topic.2} is at {json:/value}"}});
+  EXPECT_EQ(tester.deliver("home/hall", R"({"value": 17.5})"), Result::ok);
+  EXPECT_EQ(tester.last_log(), "hall is at 17.5");
+  EXPECT_EQ(tester.levels().back(), fastmqtt::Level::warning);
+  EXPECT_EQ(tester.last_fields(),
+            (std::map<std::string, std::string>{{"SENSOR", "hall"}, {"VALUE", "17.5"}}));
+}
+
+TEST(LogHandler, RejectsWhatHasNoSuchField) {
+  HandlerTester tester({{"fields.VALUE", "{json:/value}"}});
+  EXPECT_EQ(tester.deliver("a", "no JSON"), Result::reject);
+  EXPECT_EQ(tester.last_log(), "the payload is no JSON, which fields.VALUE needs");
+  EXPECT_EQ(tester.deliver("a", "{}"), Result::reject);
+  EXPECT_EQ(tester.last_log(), "the payload has no /value, which fields.VALUE needs");
+  HandlerTester with_default({{"fields.VALUE", "{json:/value|none}"}, {"text", "{payload}"}});
+  EXPECT_EQ(with_default.deliver("a", "{}"), Result::ok);
+  EXPECT_EQ(with_default.last_fields().at("VALUE"), "none");
+}
+
+TEST(LogHandler, MakesADifferenceOfWhatIsRetained) {
+  for (const auto& [word, live, retained] :
+       {std::tuple("all", 1, 1), std::tuple("skip", 1, 0), std::tuple("only", 0, 1)}) {
+    HandlerTester tester({{"retained", word}});
+    EXPECT_EQ(tester.deliver("a", "x"), Result::ok);
+    EXPECT_EQ(static_cast<int>(tester.logs().size()), live) << word;
+    tester.deliver({.topic = "a", .payload = "x", .retain = true});
+    EXPECT_EQ(static_cast<int>(tester.logs().size()), live + retained) << word;
+  }
+}
+
+std::string refusal(std::initializer_list<fastmqtt::testing::Option> options) {
+  try {
+    HandlerTester tester(options);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(LogHandler, RefusesBadOptions) {
+  EXPECT_EQ(refusal({{"level", "loud"}}), "level: expected one of debug, info, warning, error");
+  EXPECT_EQ(refusal({{"retained", "no"}}), "retained: expected one of all, skip, only");
+  for (const char* name : {"lower", "_PID", "MESSAGE", "MQTT_TOPIC", "A-B"})
+    EXPECT_NE(refusal({{std::string("fields.") + name, "x"}}).find("expected a name of A-Z"),
+              std::string::npos)
+        << name;
+  EXPECT_NE(refusal({{"fields.A", "{nothing}"}}).find("fields.A: "), std::string::npos);
+  EXPECT_NE(refusal({{"text", "{json:/a"}}).find("text: "), std::string::npos);
+}
+
 }  // namespace

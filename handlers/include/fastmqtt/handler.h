@@ -20,6 +20,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,6 +31,14 @@ typedef struct fastmqtt_view {
   const char* data;
   size_t size;
 } fastmqtt_view;
+
+/* A field that a line has in the journal, beside its text.  The name: 1 to 64 of A-Z, 0-9 and _,
+ * a letter first, and none that the journal or the daemon gives a meaning of its own (MESSAGE...,
+ * PRIORITY, MQTT_..., SYSLOG_..., CODE_..., OBJECT_..., COREDUMP_...).  Never grows. */
+typedef struct fastmqtt_field {
+  fastmqtt_view name;
+  fastmqtt_view value; /* any bytes */
+} fastmqtt_field;
 
 /* One MQTT 5 property, by its identifier in MQTT 5.0 section 2.2.2.2.  Never grows. */
 typedef struct fastmqtt_property {
@@ -89,6 +98,22 @@ enum { FASTMQTT_DEBUG = 0, FASTMQTT_INFO = 1, FASTMQTT_WARNING = 2, FASTMQTT_ERR
 /* What stands at a place in the options. */
 enum { FASTMQTT_ABSENT = 0, FASTMQTT_SCALAR = 1, FASTMQTT_LIST = 2, FASTMQTT_MAP = 3 };
 
+/* Whether a field may have that name, see fastmqtt_field. */
+static inline int fastmqtt_is_field_name(fastmqtt_view name) {
+  static const char* const taken[] = {"MESSAGE", "PRIORITY", "MQTT_",    "SYSLOG_",
+                                      "CODE_",   "OBJECT_",  "COREDUMP_"};
+  if (name.size < 1 || name.size > 64 || name.data[0] < 'A' || name.data[0] > 'Z') return 0;
+  for (size_t i = 0; i < name.size; ++i) {
+    const char c = name.data[i];
+    if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_')) return 0;
+  }
+  for (size_t i = 0; i < sizeof taken / sizeof taken[0]; ++i) {
+    const size_t length = strlen(taken[i]);
+    if (name.size >= length && memcmp(name.data, taken[i], length) == 0) return 0;
+  }
+  return 1;
+}
+
 /* What the daemon offers one instance.  Pass the pointer itself back as `host`.  Every function
  * down to `count` is there in every daemon; of later ones check FASTMQTT_HAS first. */
 typedef struct fastmqtt_host fastmqtt_host;
@@ -137,6 +162,11 @@ struct fastmqtt_host {
   uint32_t (*counter)(const fastmqtt_host* host, const char* name);
   /* [any] ... and adds to it often. */
   void (*count)(const fastmqtt_host* host, uint32_t counter, uint64_t by);
+
+  /* [any] log_message() with fields of the handler's own.  Those with other names than a field may
+   * have are left out. */
+  void (*log_fields)(const fastmqtt_host* host, int32_t level, fastmqtt_view text,
+                     const fastmqtt_message* about, const fastmqtt_field* fields, size_t count);
 };
 
 /* What a handler exports. */

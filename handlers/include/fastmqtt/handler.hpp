@@ -115,6 +115,12 @@ class Properties {
   std::vector<Property> properties_;
 };
 
+// A field of a line in the journal, see fastmqtt_field: journalctl NAME=value.
+struct Field {
+  std::string name;
+  std::string value;
+};
+
 struct PublishOptions {
   int qos = 1;
   bool retain = false;
@@ -247,6 +253,16 @@ class Host {
   void log(Level level, std::string_view text, const Message& about) const {
     if (logs(level))
       raw_->log_message(raw_, static_cast<std::int32_t>(level), to_view(text), about.raw());
+  }
+  // The same with fields of the handler's own; an older daemon leaves them out.
+  void log(Level level, std::string_view text, const Message& about,
+           std::span<const Field> fields) const {
+    if (!logs(level)) return;
+    if (!FASTMQTT_HAS(fastmqtt_host, raw_, log_fields)) return log(level, text, about);
+    std::vector<fastmqtt_field> views;
+    for (const Field& field : fields) views.push_back({to_view(field.name), to_view(field.value)});
+    raw_->log_fields(raw_, static_cast<std::int32_t>(level), to_view(text), about.raw(),
+                     views.data(), views.size());
   }
   // Whether a line of this level would be kept.
   bool logs(Level level) const {

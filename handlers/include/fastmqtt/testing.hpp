@@ -136,6 +136,8 @@ class HandlerTester {
     return logs_.empty() ? "" : logs_.back();
   }
   std::vector<Level> levels() const { return copy(levels_); }  // of the logs, one each
+  // The handler's own, of the latest line.
+  std::map<std::string, std::string> last_fields() const { return copy(last_fields_); }
   std::vector<TestMessage> published() const { return copy(published_); }
   std::map<std::string, std::uint64_t> counts() const { return copy(counts_); }
   std::optional<std::chrono::nanoseconds> alarm() const { return copy(alarm_); }
@@ -192,6 +194,11 @@ class HandlerTester {
     };
     table.log_message = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text,
                            const fastmqtt_message*) { h->log(h, level, text); };
+    table.log_fields = [](const fastmqtt_host* h, std::int32_t level, fastmqtt_view text,
+                          const fastmqtt_message*, const fastmqtt_field* fields,
+                          std::size_t count) {
+      self(h).log(level, to_string_view(text), std::span(fields, count));
+    };
     table.publish = [](const fastmqtt_host* h, const fastmqtt_message* message) {
       return self(h).publish(*message);
     };
@@ -233,10 +240,13 @@ class HandlerTester {
     return value;
   }
 
-  void log(std::int32_t level, std::string_view text) {
+  void log(std::int32_t level, std::string_view text, std::span<const fastmqtt_field> fields = {}) {
     const std::lock_guard lock(mutex_);
     logs_.emplace_back(text);
     levels_.push_back(static_cast<Level>(level));
+    last_fields_.clear();
+    for (const fastmqtt_field& field : fields)
+      last_fields_.emplace(to_string_view(field.name), to_string_view(field.value));
   }
 
   fastmqtt_result publish(const fastmqtt_message& message) {
@@ -381,6 +391,7 @@ class HandlerTester {
   mutable std::condition_variable changed_;
   std::vector<std::string> logs_;
   std::vector<Level> levels_;
+  std::map<std::string, std::string> last_fields_;
   std::vector<TestMessage> published_;
   Result publish_answer_ = Result::ok;
   std::map<std::string, std::uint64_t> counts_;

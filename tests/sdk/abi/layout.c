@@ -53,7 +53,8 @@ AT(fastmqtt_host, config_name, 80);
 AT(fastmqtt_host, config_error, 88);
 AT(fastmqtt_host, counter, 96);
 AT(fastmqtt_host, count, 104);
-_Static_assert(sizeof(fastmqtt_host) >= 112, "fastmqtt_host has shrunk");
+AT(fastmqtt_host, log_fields, 112);
+_Static_assert(sizeof(fastmqtt_host) >= 120, "fastmqtt_host has shrunk");
 
 AT(fastmqtt_handler, size, 0);
 AT(fastmqtt_handler, flags, 4);

@@ -126,6 +126,27 @@ TEST_F(HandlerInstanceTest, LogsWithTheFieldsOfTheMessage) {
   EXPECT_EQ(log_.fields().at("MQTT_ATTEMPT"), "3");
 }
 
+TEST_F(HandlerInstanceTest, LogsWithFieldsOfTheHandlersOwn) {
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
+  const fastmqtt_host* host = fake_.host();
+  const MessagePtr message = testing::make_message("a/b", "x", 2);
+  const fastmqtt_message about = message->view();
+  std::vector<std::string> names{"SENSOR", "A_1", std::string(64, 'X'), std::string(65, 'X'), "_PID",
+                                 "1A", "a", "", "A=B", std::string("A\0", 2), "MQTT_TOPIC",
+                                 "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER"};
+  std::vector<fastmqtt_field> fields;
+  for (const std::string& name : names)
+    fields.push_back({{name.data(), name.size()}, {"v\n", 2}});
+  host->log_fields(host, FASTMQTT_INFO, {"odd", 3}, &about, fields.data(), fields.size());
+  EXPECT_EQ(log_.texts().back(), "archive: a/b: odd");
+  EXPECT_THAT(log_.fields(),
+              ::testing::UnorderedElementsAre(
+                  std::pair("MQTT_HANDLER", "archive"), std::pair("MQTT_PLUGIN", "fake"),
+                  std::pair("MQTT_TOPIC", "a/b"), std::pair("MQTT_QOS", "2"),
+                  std::pair("MQTT_ATTEMPT", "0"), std::pair("SENSOR", "v\n"),
+                  std::pair("A_1", "v\n"), std::pair(std::string(64, 'X'), "v\n")));
+}
+
 std::string text(fastmqtt_view view) { return {view.data, view.data ? view.size : 0}; }
 fastmqtt_view view(std::string_view from) { return {from.data(), from.size()}; }
 
