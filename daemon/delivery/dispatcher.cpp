@@ -68,7 +68,7 @@ Dispatcher::Lineup Dispatcher::prepare(const std::vector<HandlerToRun>& handlers
   for (const HandlerToRun& handler : handlers) {
     const LanePtr before = find(now, handler.config.name);
     if (before && before->config() == handler.config &&
-        before->library().handler == handler.library->handler) {
+        before->library().handler == handler.library->handler && !before->files_have_changed()) {
       lineup.lanes.push_back(before);
       continue;
     }

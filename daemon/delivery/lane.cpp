@@ -49,6 +49,11 @@ Lane::Lane(const HandlerConfig& config, const HandlerLibrary& library, Outbox& o
 
 Lane::~Lane() { abandon(); }
 
+bool Lane::files_have_changed() const {
+  return std::ranges::any_of(workers_,
+                             [](const auto& worker) { return worker->files_have_changed(); });
+}
+
 void Lane::start() {
   started_ = true;
   for (const auto& worker : workers_) worker->start();

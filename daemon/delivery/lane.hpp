@@ -42,6 +42,9 @@ class Lane {
   const std::string& name() const { return config_.name; }
   const HandlerLibrary& library() const { return library_; }
 
+  // Whether it would become another if it was made now, from the same configuration.
+  bool files_have_changed() const;
+
   // By its number in the spool.
   HandlerKey key() const { return key_; }
   const Outbox::SenderPtr& sender() const { return sender_; }

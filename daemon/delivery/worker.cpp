@@ -47,7 +47,8 @@ Worker::Worker(const Shared& shared, int place)
                        : fmt::format("{}/{}", config_.name.substr(0, 12), place + 1)),
       state_(shared),
       // Not make_unique: only this class may turn itself into its private base.
-      instance_(new HandlerInstance(shared.library, config_, shared.stats.own, *this)) {
+      instance_(new HandlerInstance(shared.library, config_, shared.stats.own, *this)),
+      used_files_(instance_->used_files()) {
   if (config_.subscribe)
     for (const SubscriptionConfig& s : *config_.subscribe)
       if (s.subscription_identifier) marking_.push_back(&s);

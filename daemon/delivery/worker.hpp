@@ -60,6 +60,9 @@ class Worker : private HandlerRequests {
   // Abandons what waits and joins the thread: a call that never returns must be stuck() no more.
   ~Worker() override;
 
+  // Whether the instance would read something else if it was made now.
+  bool files_have_changed() const { return used_files_.have_changed(); }
+
   void start();
   // Before start(): something of an earlier run is in the spool.
   void restore() { state_.lock()->queue.read_from_beginning(); }
@@ -173,6 +176,7 @@ class Worker : private HandlerRequests {
   Guarded<State> state_;
   std::atomic<std::thread::id> in_turn_{};  // the thread that is in a call with messages
   std::unique_ptr<HandlerInstance> instance_;
+  const UsedFiles used_files_;  // the instance's, which may be gone before this
   // What the handler is shown of a batch.
   struct Views {
     std::vector<fastmqtt_message> messages;

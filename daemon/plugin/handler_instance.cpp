@@ -161,6 +161,7 @@ void HandlerInstance::fill_host_table() {
   table.count = [](const fastmqtt_host* host, std::uint32_t counter, std::uint64_t by) {
     self(host).counters_.count(counter, by);
   };
+  table.uses_file = [](const fastmqtt_host* host, const char* path) { self(host).uses_file(path); };
 }
 
 void HandlerInstance::check_option_names(std::vector<Problem>& problems) const {
@@ -262,6 +263,12 @@ void HandlerInstance::config_error(std::string_view path, std::string_view what)
                        : entry                ? "will not do"
                                               : "is missing",
                        std::string(what), false});
+}
+
+// Later it would be compared with what the handler has never seen.
+void HandlerInstance::uses_file(const char* path) {
+  if (in_create()) return used_files_.add(path);
+  log(FASTMQTT_WARNING, std::string("names the file ") + path + " too late, ignoring", nullptr);
 }
 
 std::uint32_t HandlerInstance::add_counter(const char* name) {

@@ -21,6 +21,7 @@
 #include "daemon/message/message.hpp"
 #include "daemon/plugin/handler_counters.hpp"
 #include "daemon/plugin/handler_library.hpp"
+#include "daemon/plugin/used_files.hpp"
 #include "fastmqtt/handler.h"
 
 namespace fastmqttd {
@@ -55,6 +56,8 @@ class HandlerInstance {
 
   // Whether it wants several messages in one call.
   bool takes_batches() const { return (library_.handler->flags & FASTMQTT_BATCHES) != 0; }
+  // What it has named in create().
+  const UsedFiles& used_files() const { return used_files_; }
   // [turn] results[i] answers messages[i].  An exception that gets through the plugin's own glue is
   // logged and answers retry.
   void on_messages(const fastmqtt_message* const* messages, std::size_t count,
@@ -87,6 +90,7 @@ class HandlerInstance {
   void config_error(std::string_view path, std::string_view what);
   void destroy() noexcept;
   std::uint32_t add_counter(const char* name);
+  void uses_file(const char* path);
 
   const HandlerLibrary& library_;
   const HandlerConfig& config_;
@@ -99,6 +103,7 @@ class HandlerInstance {
   std::uint64_t levels_seen_ = 0;           // what the table's log_level is of; the turn's
   const std::thread::id creator_ = std::this_thread::get_id();
   std::vector<Problem> problems_;  // while creating; the creator's
+  UsedFiles used_files_;           // likewise
   std::string last_error_;         // likewise: why, when create() says it by a log line
 };
 

@@ -167,6 +167,9 @@ struct fastmqtt_host {
    * have are left out. */
   void (*log_fields)(const fastmqtt_host* host, int32_t level, fastmqtt_view text,
                      const fastmqtt_message* about, const fastmqtt_field* fields, size_t count);
+  /* [turn] In create(): names a file, before it is read there.  A reload makes the handler anew, as
+   * when its options have changed, when anything else is in that file by then. */
+  void (*uses_file)(const fastmqtt_host* host, const char* path);
 };
 
 /* What a handler exports. */

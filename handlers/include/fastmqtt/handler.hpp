@@ -403,6 +403,12 @@ class Host {
     return value.data ? std::optional(to_string_view(value)) : std::nullopt;
   }
 
+  // In the constructor: names a file, before it is read there; when anything else is in it by then,
+  // a reload makes the handler anew.  Without effect in daemons that do not know of it.
+  void uses_file(const std::string& path) const {
+    if (FASTMQTT_HAS(fastmqtt_host, raw_, uses_file)) raw_->uses_file(raw_, path.c_str());
+  }
+
   // In the handler's turn: names a counter, [a-z0-9_]+.
   Counter counter(const char* name) const { return Counter(raw_, raw_->counter(raw_, name)); }
 

@@ -47,6 +47,7 @@ struct TestMessage {
   std::string correlation_data = {};
   std::optional<std::uint32_t> expires_in = {};  // seconds
   bool payload_is_text = false;
+  std::uint64_t message_id = 0;  // 0: another one each time; else as one that comes again has it
 
   Properties properties() const {
     Properties all;
@@ -140,6 +141,7 @@ class HandlerTester {
   std::map<std::string, std::string> last_fields() const { return copy(last_fields_); }
   std::vector<TestMessage> published() const { return copy(published_); }
   std::map<std::string, std::uint64_t> counts() const { return copy(counts_); }
+  std::vector<std::string> used_files() const { return copy(used_files_); }
   std::optional<std::chrono::nanoseconds> alarm() const { return copy(alarm_); }
   std::chrono::nanoseconds now() const { return copy(now_); }
   // The answer given through complete(); waits for it, and throws when it does not come in time.
@@ -231,6 +233,10 @@ class HandlerTester {
     table.count = [](const fastmqtt_host* h, std::uint32_t counter, std::uint64_t by) {
       const std::lock_guard lock(self(h).mutex_);
       self(h).counts_[self(h).counter_names_.at(counter)] += by;
+    };
+    table.uses_file = [](const fastmqtt_host* h, const char* path) {
+      const std::lock_guard lock(self(h).mutex_);
+      self(h).used_files_.emplace_back(path);
     };
   }
 
@@ -332,7 +338,8 @@ class HandlerTester {
     raw.payload = to_view(message.payload);
     raw.properties = properties.data();
     raw.property_count = properties.size();
-    raw.id = raw.message_id = ++last_id_;
+    raw.id = ++last_id_;
+    raw.message_id = message.message_id != 0 ? message.message_id : raw.id;
     raw.attempt = message.attempt;
     raw.deadline_ns = (now() + std::chrono::seconds(30)).count();
     return raw;
@@ -396,6 +403,7 @@ class HandlerTester {
   Result publish_answer_ = Result::ok;
   std::map<std::string, std::uint64_t> counts_;
   std::vector<std::string> counter_names_;
+  std::vector<std::string> used_files_;
   std::map<std::uint64_t, Result> completed_;
   std::optional<std::chrono::nanoseconds> alarm_;
   std::chrono::nanoseconds now_{};

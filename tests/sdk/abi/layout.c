@@ -54,7 +54,8 @@ AT(fastmqtt_host, config_error, 88);
 AT(fastmqtt_host, counter, 96);
 AT(fastmqtt_host, count, 104);
 AT(fastmqtt_host, log_fields, 112);
-_Static_assert(sizeof(fastmqtt_host) >= 120, "fastmqtt_host has shrunk");
+AT(fastmqtt_host, uses_file, 120);
+_Static_assert(sizeof(fastmqtt_host) >= 128, "fastmqtt_host has shrunk");
 
 AT(fastmqtt_handler, size, 0);
 AT(fastmqtt_handler, flags, 4);

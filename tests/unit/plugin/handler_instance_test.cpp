@@ -2,6 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "tests/unit/support/in_process_handler.hpp"
 #include "tests/unit/support/recorded_log.hpp"
@@ -107,6 +111,35 @@ TEST_F(HandlerInstanceTest, NamesThePluginWhenThereIsNoEntry) {
   config_.place = {};
   fake_.raw().create = [](const fastmqtt_host*) -> void* { return nullptr; };
   EXPECT_EQ(failure(), "fake.so: handlers.archive: the handler does not start: it gave no reason");
+}
+
+TEST_F(HandlerInstanceTest, KnowsWhetherItsFilesHaveChanged) {
+  static std::string file;
+  file = std::filesystem::temp_directory_path() / ("used-" + std::to_string(::getpid()));
+  const auto write = [](const char* text) { std::ofstream(file) << text; };
+  fake_.raw().create = [](const fastmqtt_host* host) -> void* {
+    host->uses_file(host, file.c_str());
+    host->uses_file(host, "/no/such/file");
+    host->uses_file(host, "/dev/zero");  // without an end
+    return new int;
+  };
+  fake_.raw().destroy = [](void* self) { delete static_cast<int*>(self); };
+  write("one");
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
+  const UsedFiles files = instance.used_files();
+  EXPECT_FALSE(files.have_changed());
+  write("two");
+  EXPECT_TRUE(files.have_changed());
+  write("one");
+  EXPECT_FALSE(files.have_changed()) << "it is what it was, if newer";
+  std::filesystem::remove(file);
+  EXPECT_TRUE(files.have_changed());
+}
+
+TEST_F(HandlerInstanceTest, TakesNoFilesOnceItRuns) {
+  const HandlerInstance instance(fake_.library(), config_, counters_, requests_);
+  fake_.host()->uses_file(fake_.host(), "/etc/passwd");
+  EXPECT_EQ(log_.texts().back(), "archive: names the file /etc/passwd too late, ignoring");
 }
 
 TEST_F(HandlerInstanceTest, LogsWithTheFieldsOfTheMessage) {
