@@ -19,8 +19,12 @@ std::vector<std::string> handlers_with_samples() {
   return names;
 }
 
-// As an operator makes it: all from `handlers` on.
-std::string uncommented(const std::string& text) {
+// As an operator makes it: all from `handlers` on.  What comes with the handlers is not installed
+// here, but in their folders.
+std::string uncommented(std::string text) {
+  constexpr std::string_view kInstalled = "/usr/share/doc/fastmqttd/handlers/";
+  for (std::size_t at; (at = text.find(": " + std::string(kInstalled))) != std::string::npos;)
+    text.replace(at + 2, kInstalled.size(), FASTMQTTD_SOURCE_DIR "/handlers/");
   std::istringstream lines(text.substr(text.find("#handlers:")));
   std::string all;
   for (std::string line; std::getline(lines, line);) all += line.substr(1) + "\n";
