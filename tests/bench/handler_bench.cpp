@@ -12,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/broker.hpp"
@@ -79,8 +80,13 @@ void measure(const Load& load) {
     payloads[i % load.topics].push_back(replaced(load.payload, "%n", std::to_string(i)));
   const Cpu before(daemon.process().pid());
   const auto began = std::chrono::steady_clock::now();
-  for (std::size_t i = 0; i < load.topics; ++i)
-    publish_all(broker, "bench/" + std::to_string(i), payloads[i]);
+  {
+    // Side by side: of one topic a handler has one message at a time.
+    std::vector<std::jthread> publishers;
+    for (std::size_t i = 0; i < load.topics; ++i)
+      publishers.emplace_back(
+          [&, i] { publish_all(broker, "bench/" + std::to_string(i), payloads[i]); });
+  }
   const auto finished = [&](const nlohmann::json& now) {
     return now.at("done").get<std::size_t>() + now.at("given_up").get<std::size_t>();
   };
