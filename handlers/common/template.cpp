@@ -1,5 +1,6 @@
 #include "handlers/common/template.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -230,7 +231,8 @@ Template::Part Template::placeholder(std::string_view text) {
   if (is("topic", Kind::topic) || is("payload", Kind::payload) || is("number", Kind::number) ||
       is("time", Kind::time) || is("utc", Kind::utc) || is("time.s", Kind::seconds) ||
       is("time.ms", Kind::milliseconds) || is("time.ns", Kind::nanoseconds) ||
-      is("qos", Kind::qos) || is("retain", Kind::retain) || is("handler", Kind::handler))
+      is("qos", Kind::qos) || is("retain", Kind::retain) || is("handler", Kind::handler) ||
+      is("message_id", Kind::message_id))
     return part;
   if (begins("topic.", Kind::level)) {
     const auto level = to_int(part.argument);
@@ -263,7 +265,8 @@ Template::Part Template::placeholder(std::string_view text) {
   throw std::invalid_argument(
       in_quotes("{" + std::string(text) + "}") +
       " is no placeholder: expected topic, topic.N, payload, number, json:/POINTER, time, "
-      "time:FORM, utc, time.s, time.ms, time.ns, property.NAME, qos, retain or handler");
+      "time:FORM, utc, time.s, time.ms, time.ns, property.NAME, qos, retain, handler or "
+      "message_id");
 }
 
 std::optional<Value> Template::find(const Part& part, Source& source) {
@@ -310,6 +313,7 @@ std::optional<Value> Template::find(const Part& part, Source& source) {
     case Kind::qos: return std::int64_t{message.qos()};
     case Kind::retain: return message.retained();
     case Kind::handler: return std::string(source.handler_);
+    case Kind::message_id: return static_cast<std::int64_t>(message.message_id());
   }
   if (!found && part.fallback) return Value(*part.fallback);
   if (!found) source.missing_ = missing;
@@ -336,6 +340,59 @@ std::optional<Value> Template::value(Source& source) const {
   if (parts_.size() == 1) return find(parts_.front(), source);
   const auto text = fill(source);
   return text ? std::optional<Value>(*text) : std::nullopt;
+}
+
+std::optional<Value> Template::json(Source& source) const {
+  const Kind kind = parts_.size() == 1 ? parts_.front().kind : Kind::text;
+  if (kind == Kind::payload || kind == Kind::json) {
+    const Part& part = parts_.front();
+    const Json& json = source.json().value;
+    if (source.json().good) {
+      const Json::json_pointer pointer(part.argument);
+      if (json.contains(pointer)) {
+        const Json& found = json.at(pointer);
+        if (found.is_null()) return Value(nullptr);
+        return Value(kind == Kind::payload ? std::string(source.message_.payload()) : dump(found));
+      }
+    } else if (!part.fallback) {
+      source.missing_ = "the payload is no JSON";
+      return std::nullopt;
+    }
+  }
+  const auto found = value(source);
+  if (!found) return std::nullopt;
+  try {
+    const Json json = std::visit([](const auto& plain) { return Json(plain); }, *found);
+    return json.is_null() ? Value(nullptr) : Value(json.dump());
+  } catch (const Json::type_error&) {
+    source.missing_ = "it is no UTF-8";
+    return std::nullopt;
+  }
+}
+
+bool Template::always_fills() const {
+  return std::ranges::all_of(parts_, [](const Part& part) {
+    const bool may_miss = part.kind == Kind::level || part.kind == Kind::number ||
+                          part.kind == Kind::json || part.kind == Kind::property;
+    return !may_miss || part.fallback;
+  });
+}
+
+Template::Holds Template::holds() const {
+  if (parts_.size() != 1) return Holds::text;
+  switch (parts_.front().kind) {
+    case Kind::number: return Holds::number;
+    case Kind::json: return Holds::json;
+    case Kind::time:
+    case Kind::utc: return parts_.front().argument.empty() ? Holds::time : Holds::text;
+    case Kind::seconds:
+    case Kind::milliseconds:
+    case Kind::nanoseconds:
+    case Kind::qos:
+    case Kind::message_id: return Holds::integer;
+    case Kind::retain: return Holds::boolean;
+    default: return Holds::text;
+  }
 }
 
 bool Template::is_constant() const {

@@ -10,6 +10,7 @@
 //     {property.x}        a property of MQTT 5: content_type, response_topic, correlation_data, or
 //                         the user property x
 //     {qos} {retain} {handler}
+//     {message_id}        a number of the message's own, the same at each attempt
 //     {...|text}          `text` when there is nothing of that kind
 //     {{ }}               braces
 //
@@ -76,8 +77,16 @@ class Template {
   std::optional<std::string> fill(Source& source, Escape escape = plain) const;
   // The same; what is one placeholder and nothing else keeps its type.
   std::optional<Value> value(Source& source) const;
+  // The same as JSON: what is one {json:...}, or {payload}, as it stands there, anything else as a
+  // number, true, false or a string.  A JSON null stays null; all else is text.
+  std::optional<Value> json(Source& source) const;
   // No message changes it.
   bool is_constant() const;
+  // No message leaves it unfilled, but for a null within text.
+  bool always_fills() const;
+  // What value() comes to; it is text unless the template is one placeholder and nothing else.
+  enum class Holds { text, integer, number, boolean, json, time };
+  Holds holds() const;
 
  private:
   enum class Kind {
@@ -96,6 +105,7 @@ class Template {
     qos,
     retain,
     handler,
+    message_id,
   };
   struct Part {
     Kind kind = Kind::text;

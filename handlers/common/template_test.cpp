@@ -29,6 +29,7 @@ struct Given {
     message.topic = to_view(topic);
     message.payload = to_view(payload);
     message.qos = 1;
+    message.message_id = 1'700'000'000'000'000'001;
     message.received_ns = 1'700'000'000'123'456'789;  // 2023-11-14T22:13:20.123Z
     message.properties = properties.data();
     message.property_count = properties.size();
@@ -67,6 +68,7 @@ TEST(Template, FillsFromTheMessage) {
   EXPECT_EQ(filled("<{payload}>"), "<21.5>");
   EXPECT_EQ(filled("{number}"), "21.5");
   EXPECT_EQ(filled("{qos} {retain} {handler}"), "1 false archive");
+  EXPECT_EQ(filled("{message_id}"), "1700000000000000001");
   EXPECT_EQ(filled("{{{topic.2}}}"), "{7}");
   EXPECT_EQ(filled("{property.content_type} {property.unit}",
                    {.user = {{"unit", "C"}}, .content_type = "text/plain"}),
@@ -122,6 +124,44 @@ TEST(Template, KeepsTheTypeOfOneValue) {
   EXPECT_EQ(value("{number}", {.payload = "-7"}), Value(std::int64_t{-7}));
   EXPECT_EQ(value("{payload}", {.payload = "7"}), Value(std::string("7")));
   EXPECT_EQ(value("{json:/x}", json), std::nullopt);
+  EXPECT_EQ(value("{message_id}"), Value(std::int64_t{1'700'000'000'000'000'001}));
+}
+
+TEST(Template, WritesJson) {
+  const Given given{.payload = R"( {"i": 7, "s": "a\"b", "n": null, "o": {"x": [1]}})"};
+  const auto json = [&](const std::string& text, Given from) -> std::optional<Value> {
+    const fastmqtt_message raw = from.raw();
+    Source source(Message(&raw), "archive");
+    return Template(text).json(source);
+  };
+  EXPECT_EQ(json("{json:/i}", given), Value("7"));
+  EXPECT_EQ(json("{json:/s}", given), Value(R"("a\"b")"));
+  EXPECT_EQ(json("{json:/o}", given), Value(R"({"x":[1]})"));
+  EXPECT_EQ(json("{json:/n}", given), Value(nullptr));
+  EXPECT_EQ(json("{json:/x}", given), std::nullopt);
+  EXPECT_EQ(json("{json:/x|none}", given), Value(R"("none")"));
+  EXPECT_EQ(json("{payload}", given), Value(given.payload)) << "as it stands there";
+  EXPECT_EQ(json("{payload}", {.payload = "null"}), Value(nullptr));
+  EXPECT_EQ(json("{payload}", {.payload = "{"}), std::nullopt);
+  EXPECT_EQ(json("{topic.2}", given), Value(R"("7")"));
+  EXPECT_EQ(json("{qos}", given), Value("1"));
+  EXPECT_EQ(json("{retain}", given), Value("false"));
+}
+
+TEST(Template, TellsWhatItHolds) {
+  const auto holds = [](const std::string& text) { return Template(text).holds(); };
+  for (const char* text : {"", "x", "{topic}", "{payload}", "{qos} ", "{utc:%F}", "{property.x}"})
+    EXPECT_EQ(holds(text), Template::Holds::text) << text;
+  for (const char* text : {"{qos}", "{time.ns}", "{message_id}"})
+    EXPECT_EQ(holds(text), Template::Holds::integer) << text;
+  EXPECT_EQ(holds("{number|0}"), Template::Holds::number);
+  EXPECT_EQ(holds("{retain}"), Template::Holds::boolean);
+  EXPECT_EQ(holds("{json:/a}"), Template::Holds::json);
+  EXPECT_EQ(holds("{utc}"), Template::Holds::time);
+  for (const char* text : {"x{topic}", "{json:/a|}", "{number|0}"})
+    EXPECT_TRUE(Template(text).always_fills()) << text;
+  for (const char* text : {"{topic.2}", "x{json:/a}", "{number}", "{property.x}"})
+    EXPECT_FALSE(Template(text).always_fills()) << text;
 }
 
 TEST(Template, EscapesWhatIsFilledInAndNothingElse) {
