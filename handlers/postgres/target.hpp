@@ -1,0 +1,21 @@
+// The option `connection`: where the server is.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "fastmqtt/handler.hpp"
+
+namespace fastmqtt::postgres {
+
+struct Target {
+  std::string text;                // for libpq; it may hold the password
+  std::chrono::seconds timeout;    // for one attempt to connect, at all of its hosts
+  std::vector<std::string> names;  // of hosts, that have to be looked up
+};
+
+// Throws OptionError, which never shows the password.
+Target target_option(const Host& host);
+
+}  // namespace fastmqtt::postgres
