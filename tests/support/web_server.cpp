@@ -74,7 +74,11 @@ void WebServer::start() {
   server.set_keep_alive_max_count(1'000'000);
   server.set_keep_alive_timeout(1);  // stop() waits for it
   server.set_tcp_nodelay(true);
-  if (!server.bind_to_port("127.0.0.1", port())) throw std::runtime_error("the port is taken");
+  while (!server.bind_to_port("127.0.0.1", port())) {
+    if (port_is_known_) throw std::runtime_error("the port is taken");
+    port_ = std::make_unique<Port>();
+  }
+  port_is_known_ = true;
   state_->thread = std::thread([&server] { server.listen_after_bind(); });
   while (!server.is_running()) std::this_thread::sleep_for(1ms);
 }

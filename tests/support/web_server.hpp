@@ -43,10 +43,11 @@ class WebServer {
                      React react = {});
   ~WebServer();
 
-  void start();  // by the constructors too
+  // By the constructors too: that one moves to another port when its own was taken meanwhile.
+  void start();
   void stop();   // whoever connects is refused
 
-  std::uint16_t port() const { return port_.number(); }
+  std::uint16_t port() const { return port_->number(); }
   std::string url() const;  // without a slash at the end
 
   std::vector<WebRequest> requests() const;
@@ -57,7 +58,8 @@ class WebServer {
   struct State;
 
   const std::unique_ptr<State> state_;
-  const Port port_;
+  std::unique_ptr<Port> port_ = std::make_unique<Port>();
+  bool port_is_known_ = false;
 };
 
 // Accepts connections and does with each what it is told to, one after the other.

@@ -99,7 +99,7 @@ enum { FASTMQTT_DEBUG = 0, FASTMQTT_INFO = 1, FASTMQTT_WARNING = 2, FASTMQTT_ERR
 enum { FASTMQTT_ABSENT = 0, FASTMQTT_SCALAR = 1, FASTMQTT_LIST = 2, FASTMQTT_MAP = 3 };
 
 /* Whether a field may have that name, see fastmqtt_field. */
-static inline int fastmqtt_is_field_name(fastmqtt_view name) {
+__attribute__((unused)) static inline int fastmqtt_is_field_name(fastmqtt_view name) {
   static const char* const taken[] = {"MESSAGE", "PRIORITY", "MQTT_",    "SYSLOG_",
                                       "CODE_",   "OBJECT_",  "COREDUMP_"};
   if (name.size < 1 || name.size > 64 || name.data[0] < 'A' || name.data[0] > 'Z') return 0;
