@@ -13,6 +13,8 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "handlers/common/message_json.hpp"
+
 namespace fastmqtt::exec {
 namespace {
 
@@ -23,35 +25,6 @@ constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kLongestPause{60'000};
 constexpr milliseconds kGrace{2000};  // to end by itself, and after TERM
 constexpr std::size_t kLongestLine = 16 << 20;
-
-std::string base64(std::string_view bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
-    for (std::size_t k = 0; k < 4; ++k)
-      text += i + k <= bytes.size() ? kDigits[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
-}
-
-bool is_utf8(std::string_view text) {
-  try {
-    static_cast<void>(Json(std::string(text)).dump());
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
-
-void add_bytes(Json& to, const std::string& name, std::string_view bytes) {
-  if (is_utf8(bytes))
-    to[name] = bytes;
-  else
-    to[name + "_base64"] = base64(bytes);
-}
 
 std::optional<Level> level_of(const std::string& word) {
   if (word == "debug") return Level::debug;
@@ -84,25 +57,6 @@ std::string cut(std::string_view line) {
 }
 
 }  // namespace
-
-std::string line_for(const Message& message) {
-  Json line{{"id", message.id()}, {"topic", message.topic()}};
-  add_bytes(line, "payload", message.payload());
-  line["qos"] = message.qos();
-  line["retain"] = message.retained();
-  line["attempt"] = message.attempt();
-  line["message_id"] = message.message_id();
-  const auto received = message.received().time_since_epoch();
-  line["received_ms"] = std::chrono::duration_cast<milliseconds>(received).count();
-  if (const auto type = message.content_type()) add_bytes(line, "content_type", *type);
-  if (const auto topic = message.response_topic()) add_bytes(line, "response_topic", *topic);
-  if (const auto data = message.correlation_data()) add_bytes(line, "correlation_data", *data);
-  for (const fastmqtt_property& p : message.properties())
-    if (p.id == FASTMQTT_USER_PROPERTY)
-      line["user_properties"].push_back(
-          {std::string(to_string_view(p.name)), std::string(to_string_view(p.value))});
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 struct Service::Program {
   explicit Program(const Started& given)
@@ -154,7 +108,7 @@ Service::~Service() {
 }
 
 Result Service::take(const Message& message) {
-  std::string line = line_for(message) + "\n";
+  std::string line = common::delivery_json(message) + "\n";
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return !up_ || flying_.size() < parallel_; });
   if (!up_) return Result::retry;

@@ -65,7 +65,4 @@ class Service {
   std::thread thread_;
 };
 
-// {"id":1,"topic":"a/b","payload":"..."} and the rest, without the line's end.
-std::string line_for(const Message& message);
-
 }  // namespace fastmqtt::exec

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fastmqtt/handler.hpp"
+#include "handlers/common/message_json.hpp"
 #include "handlers/common/template.hpp"
 #include "handlers/file/line.hpp"
 #include "handlers/file/open_files.hpp"
@@ -143,7 +144,7 @@ class File {
     std::optional<std::string> line;
     if (path) {
       line = format_ ? format_->fill(source, fastmqtt::file::in_line)
-                     : fastmqtt::file::json_line(message);
+                     : fastmqtt::common::message_json(message);
       if (!line) why = source.missing();
     }
     if (!line) {

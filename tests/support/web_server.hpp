@@ -45,7 +45,7 @@ class WebServer {
 
   // By the constructors too: that one moves to another port when its own was taken meanwhile.
   void start();
-  void stop();   // whoever connects is refused
+  void stop();  // whoever connects is refused
 
   std::uint16_t port() const { return port_->number(); }
   std::string url() const;  // without a slash at the end

@@ -164,12 +164,22 @@ TEST_F(HandlerInstanceTest, LogsWithFieldsOfTheHandlersOwn) {
   const fastmqtt_host* host = fake_.host();
   const MessagePtr message = testing::make_message("a/b", "x", 2);
   const fastmqtt_message about = message->view();
-  std::vector<std::string> names{"SENSOR", "A_1", std::string(64, 'X'), std::string(65, 'X'), "_PID",
-                                 "1A", "a", "", "A=B", std::string("A\0", 2), "MQTT_TOPIC",
-                                 "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER"};
+  std::vector<std::string> names{"SENSOR",
+                                 "A_1",
+                                 std::string(64, 'X'),
+                                 std::string(65, 'X'),
+                                 "_PID",
+                                 "1A",
+                                 "a",
+                                 "",
+                                 "A=B",
+                                 std::string("A\0", 2),
+                                 "MQTT_TOPIC",
+                                 "MESSAGE_ID",
+                                 "PRIORITY",
+                                 "SYSLOG_IDENTIFIER"};
   std::vector<fastmqtt_field> fields;
-  for (const std::string& name : names)
-    fields.push_back({{name.data(), name.size()}, {"v\n", 2}});
+  for (const std::string& name : names) fields.push_back({{name.data(), name.size()}, {"v\n", 2}});
   host->log_fields(host, FASTMQTT_INFO, {"odd", 3}, &about, fields.data(), fields.size());
   EXPECT_EQ(log_.texts().back(), "archive: a/b: odd");
   EXPECT_THAT(log_.fields(),
