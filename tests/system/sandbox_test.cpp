@@ -134,6 +134,37 @@ TEST_F(Sandbox, LeavesTheShippedHandlersTheirWork) {
   EXPECT_TRUE(becomes("fastmqttctl status | grep -q ' 0 messages waiting'"));
 }
 
+TEST_F(Sandbox, LeavesTheFurtherHandlersTheirWork) {
+  sh("printf 'function on_message(m) mqtt.publish(\"y/lua\", m.payload:upper()) end' >/etc/x.lua");
+  configure(
+      "handlers:\n"
+      "  archive: {plugin: file, subscribe: 'x/#', options: "
+      "{path: '/var/lib/fastmqttd/{topic.2}.jsonl', rotate: {size: 1KiB, compress: true}}}\n"
+      "  rows: {plugin: sqlite, subscribe: 'y/#', options: "
+      "{file: /var/lib/fastmqttd/rows.db, table: t}}\n"
+      "  script: {plugin: lua, subscribe: 'x/#', options: {script: /etc/x.lua}}\n"
+      "  again: {plugin: republish, subscribe: 'y/lua', options: {topic: 'y/again'}}\n"
+      // Nobody is there: they say so, and keep what they are given.
+      "  web: {plugin: webhook, subscribe: z/web, options: {url: 'http://localhost:9/'}}\n"
+      "  server: {plugin: postgres, subscribe: z/sql, options: "
+      "{connection: 'host=localhost port=9', table: t}}\n"
+      "  bridge: {plugin: republish, subscribe: z/bridge, options: "
+      "{topic: '{topic}', broker: {host: localhost, port: 9}}}\n");
+  ASSERT_TRUE(connected());
+  publish("x/1", "shout");
+  EXPECT_TRUE(becomes("grep -q shout /var/lib/fastmqttd/1.jsonl"));
+  EXPECT_TRUE(becomes("grep -q y/again /var/lib/fastmqttd/rows.db*"));
+  EXPECT_TRUE(becomes("grep -q SHOUT /var/lib/fastmqttd/rows.db*"));
+  for (const auto& [handler, topic] :
+       {std::pair("web", "z/web"), std::pair("server", "z/sql"), std::pair("bridge", "z/bridge")}) {
+    publish(topic, "x");
+    EXPECT_TRUE(becomes(std::string("journalctl -b -u fastmqttd MQTT_HANDLER=") + handler +
+                        " | grep -qi refused"))
+        << handler;
+  }
+  EXPECT_TRUE(becomes("fastmqttctl status | grep -q ' 3 messages waiting'"));
+}
+
 // Neither a drop-in that nobody has tried, nor one that the man page does not know.
 TEST(DropIns, AreAllTriedAndDocumented) {
   const std::string man = read_file(FASTMQTTD_SOURCE_DIR "/packaging/man/fastmqttd.8");
