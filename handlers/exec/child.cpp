@@ -102,6 +102,8 @@ int spawn(const Command& command, const Fd& in, const Pipe& out, const Pipe& err
   ::posix_spawn_file_actions_adddup2(&actions, in.get(), STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, out.write.get(), STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, err.write.get(), STDERR_FILENO);
+  // The daemon's connection to the broker is not closed by itself: Paho makes it so.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   if (!command.directory.empty())
     ::posix_spawn_file_actions_addchdir_np(&actions, command.directory.c_str());
   posix_spawnattr_t attributes;
@@ -166,11 +168,12 @@ class Child {
     std::array<pollfd, 3> events{
         {{pidfd_.get(), POLLIN, 0}, {out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}}};
     ::poll(events.data(), events.size(), static_cast<int>(std::max(within.count(), 0l)));
-    if (events[1].revents != 0) take(out_, taken_.output);
-    if (events[2].revents != 0) take(err_, taken_.errors);
+    bool errors_cut = false;
+    if (events[1].revents != 0) take(out_, taken_.output, taken_.output_was_cut);
+    if (events[2].revents != 0) take(err_, taken_.errors, errors_cut);
   }
 
-  static void take(Fd& from, std::string& to) {
+  static void take(Fd& from, std::string& to, bool& cut) {
     std::array<char, 16384> some;
     for (;;) {
       const ssize_t size = ::read(from.get(), some.data(), some.size());
@@ -178,6 +181,7 @@ class Child {
       if (size <= 0) return from.reset();
       const std::size_t room = kMostOutput - std::min(kMostOutput, to.size());
       to.append(some.data(), std::min(static_cast<std::size_t>(size), room));
+      if (static_cast<std::size_t>(size) > room) cut = true;
     }
   }
 
@@ -236,7 +240,7 @@ Ended run(const Command& command, const std::function<bool()>& stop) {
   try {
     return Child(start(command)).wait(command.timeout, stop);
   } catch (const std::system_error& error) {
-    return {std::nullopt, error.what(), {}, {}};
+    return {.what = error.what(), .was_too_long = error.code().value() == E2BIG};
   }
 }
 

@@ -25,9 +25,11 @@ struct Command {
 };
 
 struct Ended {
-  std::optional<int> status;   // nothing: it was ended by a signal, or was not started
-  std::string what;            // how it ended, in words
-  std::string output, errors;  // the first of them, see kMostOutput
+  std::optional<int> status = {};        // nothing: it was ended by a signal, or was not started
+  std::string what = {};                 // how it ended, in words
+  std::string output = {}, errors = {};  // the first of them, see kMostOutput
+  bool output_was_cut = false;
+  bool was_too_long = false;  // for the system: its arguments, or its environment
 };
 
 inline constexpr std::size_t kMostOutput = 1 << 20;  // bytes; what is beyond is read and dropped

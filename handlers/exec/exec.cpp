@@ -29,8 +29,11 @@ using fastmqtt::common::Template;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-constexpr milliseconds kSlack{500};  // before the daemon would take the message back
-constexpr int kTryAgain = 75;        // EX_TEMPFAIL of sysexits(3)
+// Before the daemon would take the message back: it would be tried again beside a command that has
+// not ended yet.
+constexpr milliseconds kSlack{2500};
+constexpr milliseconds kLeastTime{100};  // with less of it no command is started
+constexpr int kTryAgain = 75;            // EX_TEMPFAIL of sysexits(3)
 
 std::vector<Template> templates(const std::vector<std::string>& texts) {
   std::vector<Template> all;
@@ -114,6 +117,11 @@ class Exec {
   Exec(const Exec&) = delete;
   Exec& operator=(const Exec&) = delete;
 
+  // Not before: `fastmqttd --check` makes a handler too, and starts no program.
+  void on_wake() {
+    if (service_) service_->start();
+  }
+
   Result on_message(const Message& message) {
     if (service_) return service_->take(message);
     Source source(message, host_.name());
@@ -123,9 +131,10 @@ class Exec {
       host_.log(Level::error, why + ": the command cannot be made", message);
       return Result::reject;
     }
-    // Not before a thread is free: what waits here would use up its time.
+    warn_of_short_timeout(message);
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return busy_ < parallel_; });
+    if (time_for(message) < std::min(kLeastTime, timeout_)) return Result::retry;
     ++busy_;
     next_.push_back(std::move(*job));
     changed_.notify_all();
@@ -159,6 +168,7 @@ class Exec {
     command.environment.emplace_back("MQTT_HANDLER", host_.name());
     service_ =
         std::make_unique<fastmqtt::exec::Service>(host_, std::move(command), parallel_, timeout_);
+    host_.wake();
   }
 
   void read_publish() {
@@ -239,12 +249,26 @@ class Exec {
     }
   }
 
+  // That a command may take, when it is started now.
+  milliseconds time_for(const Message& message) const {
+    if (message.deadline().count() == 0) return timeout_;
+    const auto left = std::chrono::duration_cast<milliseconds>(message.deadline() - host_.now());
+    return std::min(timeout_, left - std::min(kSlack, left / 4));
+  }
+
+  // What waits for a command to end has less time left for its own.
+  void warn_of_short_timeout(const Message& message) {
+    if (message.deadline().count() == 0 || warned_) return;
+    if (message.deadline() - host_.now() >= 2 * timeout_ + kSlack) return;
+    warned_ = true;
+    host_.log(Level::warning,
+              "the handler's timeout is too short for commands that take as long as the option "
+              "timeout allows: a message that waits for one to end has less for its own; expected "
+              "more than twice as much, see man fastmqttd.yaml");
+  }
+
   void run(Job job) {
-    milliseconds timeout = timeout_;
-    if (const nanoseconds deadline = job.message.deadline(); deadline.count() > 0)
-      timeout = std::min(timeout,
-                         std::chrono::duration_cast<milliseconds>(deadline - host_.now()) - kSlack);
-    job.command.timeout = std::max(timeout, milliseconds(1));
+    job.command.timeout = std::max(time_for(job.message), milliseconds(1));
     const fastmqtt::exec::Ended ended = fastmqtt::exec::run(job.command, [this] {
       const std::lock_guard lock(mutex_);
       return stopping_;
@@ -256,7 +280,7 @@ class Exec {
   Result answer(const Job& job, const fastmqtt::exec::Ended& ended) {
     for (const std::string& line : fastmqtt::exec::lines_of(ended.errors))
       host_.log(Level::warning, line, job.message);
-    Result result = Result::retry;
+    Result result = ended.was_too_long ? Result::reject : Result::retry;
     if (ended.status) {
       const auto known = answers_.find(*ended.status);
       if (known != answers_.end()) result = known->second;
@@ -268,6 +292,10 @@ class Exec {
     if (output_ == Output::log)
       for (const std::string& line : fastmqtt::exec::lines_of(ended.output))
         host_.log(Level::info, line, job.message);
+    if (ended.output_was_cut && output_ != Output::ignore) {
+      host_.log(Level::error, "wrote more than 1 MiB to its standard output", job.message);
+      if (output_ == Output::publish) return Result::reject;
+    }
     if (output_ == Output::publish && !ended.output.empty())
       result = host_.publish(job.topic, ended.output, publish_options_);
     return result;
@@ -286,6 +314,7 @@ class Exec {
   std::optional<Template> publish_topic_;
   fastmqtt::PublishOptions publish_options_;
   std::string program_;
+  bool warned_ = false;                               // of a short timeout
   std::unique_ptr<fastmqtt::exec::Service> service_;  // with persistent
 
   std::mutex mutex_;

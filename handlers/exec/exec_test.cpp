@@ -214,7 +214,45 @@ TEST_F(ExecHandler, NeedNotReadItsInputAndMaySayMuch) {
                         {"command.1", "-c"},
                         {"command.2", "head -c 3000000 /dev/zero | tr '\\0' x"}});
   EXPECT_EQ(answer(tester, {.topic = "a", .payload = std::string(1'000'000, 'p')}), Result::ok);
-  EXPECT_EQ(tester.last_log().size(), fastmqtt::exec::kMostOutput);
+  EXPECT_EQ(tester.logs().front().size(), fastmqtt::exec::kMostOutput);
+}
+
+// It is not whole: better nothing than a part.
+TEST_F(ExecHandler, PublishesNoOutputThatIsTooLong) {
+  HandlerTester tester({{"command.0", "head"},
+                        {"command.1", "-c"},
+                        {"command.2", "{payload}"},
+                        {"command.3", "/dev/zero"},
+                        {"output", "publish"},
+                        {"publish.topic", "out"}});
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = "1048576"}), Result::ok);
+  EXPECT_EQ(tester.published().size(), 1u);
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = "1048577"}), Result::reject);
+  EXPECT_EQ(tester.published().size(), 1u);
+  EXPECT_EQ(tester.last_log(), "wrote more than 1 MiB to its standard output");
+}
+
+TEST_F(ExecHandler, RejectsWhatIsTooLongForTheSystem) {
+  HandlerTester tester({{"command.0", "true"}, {"command.1", "{payload}"}});
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = std::string(200'000, 'x')}), Result::reject);
+  EXPECT_THAT(tester.last_log(), HasSubstr("Argument list too long"));
+}
+
+// Such as the daemon's connection to the broker, which Paho does not have closed.
+TEST_F(ExecHandler, GivesAwayNothingThatIsOpen) {
+  const int open = ::dup(STDERR_FILENO);
+  HandlerTester tester(
+      {{"command.0", "sh"}, {"command.1", "-c"}, {"command.2", "ls /proc/self/fd | tr '\\n' ' '"}});
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::ok);
+  ::close(open);
+  EXPECT_EQ(tester.last_log(), "0 1 2 3 ") << "the last one is ls's own";
+}
+
+TEST_F(ExecHandler, WarnsOfATimeoutThatLeavesNoneForTheNext) {
+  HandlerTester tester({{"command.0", "true"}, {"timeout", "20s"}});
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::ok);
+  EXPECT_EQ(answer(tester, {.topic = "a"}), Result::ok);
+  EXPECT_THAT(tester.logs(), ElementsAre(HasSubstr("the handler's timeout is too short")));
 }
 
 TEST_F(ExecHandler, EndsItsCommandsWhenItEnds) {
@@ -318,6 +356,47 @@ TEST_F(PersistentExec, AnswersThatAreNoneAreNamed) {
                                          HasSubstr("result: expected ok, retry or reject")));
 }
 
+// It can say nothing more, or hear nothing.
+TEST_F(PersistentExec, IsStartedAgainWhenItClosesItsEnds) {
+  for (const auto& [close, what] : {std::pair("exec >&-", "its standard output"),
+                                    std::pair("exec <&-", "its standard input")}) {
+    HandlerTester tester({{"command.0", "sh"},
+                          {"command.1", "-c"},
+                          {"command.2", std::string(close) + "; exec sleep 1000"},
+                          {"parallel", "64"},
+                          {"persistent", "true"}});
+    tester.wake();
+    EXPECT_TRUE(soon([&] {
+      tester.deliver({.topic = "a", .payload = std::string(100, 'x')});
+      const auto logs = tester.logs();
+      return std::ranges::any_of(logs, [&](const std::string& line) {
+        return line.find(std::string("the program has closed ") + what) != std::string::npos;
+      });
+    })) << what;
+  }
+}
+
+// A closed standard error is no reason to end it, nor to spin.
+TEST_F(PersistentExec, MayCloseItsStandardError) {
+  const auto tester = running("exec 2>&-; echo \"{\\\"id\\\":$id}\"");
+  EXPECT_EQ(deliver(*tester, {.topic = "a"}), Result::ok);
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(300ms);  // there is nothing to wait for: that is what is tested
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 10);
+  EXPECT_EQ(deliver(*tester, {.topic = "a"}), Result::ok);
+}
+
+TEST_F(PersistentExec, SaysWhatItCannotPublish) {
+  const auto tester = running(
+      "echo '{\"publish\":{\"topic\":\"out\",\"payload\":\"x\"}}'; "
+      "echo \"{\\\"id\\\":$id,\\\"publish\\\":{\\\"payload\\\":{}}}\"");
+  tester->set_publish_answer(Result::retry);
+  EXPECT_EQ(deliver(*tester, {.topic = "a"}), Result::reject);
+  EXPECT_THAT(tester->logs(),
+              ElementsAre(HasSubstr("the way to the broker is full"),
+                          HasSubstr("publish: expected a topic and a payload, both texts")));
+}
+
 TEST_F(PersistentExec, EndsWithTheHandler) {
   const auto began = Clock::now();
   {
@@ -327,6 +406,8 @@ TEST_F(PersistentExec, EndsWithTheHandler) {
                           {"command.3", "sh"},
                           {"command.4", file("pid")},
                           {"persistent", "true"}});
+    EXPECT_FALSE(fs::exists(file("pid"))) << "making a handler starts nothing";
+    tester.wake();
     EXPECT_TRUE(soon([&] { return text(file("pid")).ends_with('\n'); }));
   }
   EXPECT_THAT(text(file("pid")), HasSubstr("end")) << "its input was not closed";

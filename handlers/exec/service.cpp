@@ -24,6 +24,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kLongestPause{60'000};
 constexpr milliseconds kGrace{2000};  // to end by itself, and after TERM
+constexpr milliseconds kSlack{500};   // before the daemon would take a message back
 constexpr std::size_t kLongestLine = 16 << 20;
 
 std::optional<Level> level_of(const std::string& word) {
@@ -70,7 +71,8 @@ struct Service::Program {
     int status = 0;
     ::waitpid(started.pid, &status, 0);
     ::kill(-started.pid, SIGKILL);  // what it has started
-    for (const int fd : {started.out, started.err, pidfd}) ::close(fd);
+    for (const int fd : {started.out, started.err, pidfd})
+      if (fd >= 0) ::close(fd);
   }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
@@ -93,8 +95,7 @@ Service::Service(Host host, Command command, std::size_t parallel, milliseconds 
       command_(std::move(command)),
       parallel_(parallel),
       timeout_(timeout),
-      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      thread_([this] { run(); }) {}
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Service::~Service() {
   {
@@ -103,16 +104,31 @@ Service::~Service() {
   }
   changed_.notify_all();
   wake();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   ::close(wake_fd_);
 }
 
+void Service::start() {
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+}
+
+// In `limit`, but well before the daemon would take the message back.
+Service::Clock::time_point Service::deadline_of(const Message& message, milliseconds limit) const {
+  const auto now = Clock::now();
+  if (message.deadline().count() == 0) return now + limit;
+  const auto left = std::chrono::duration_cast<milliseconds>(message.deadline() - host_.now());
+  return now + std::min(limit, left - std::min(kSlack, left / 4));
+}
+
 Result Service::take(const Message& message) {
+  start();
   std::string line = common::delivery_json(message) + "\n";
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !up_ || flying_.size() < parallel_; });
-  if (!up_) return Result::retry;
-  flying_.emplace(message.id(), Flying{message, Clock::now() + timeout_});
+  const bool decided = changed_.wait_until(lock, deadline_of(message, timeout_), [this] {
+    return phase_ == Phase::down || (phase_ == Phase::up && flying_.size() < parallel_);
+  });
+  if (!decided || phase_ == Phase::down) return Result::retry;
+  flying_.emplace(message.id(), Flying{message, deadline_of(message, timeout_)});
   lines_.push_back(std::move(line));
   lock.unlock();
   wake();
@@ -132,15 +148,17 @@ void Service::run() {
     lock.unlock();
     has_answered_ = false;
     try {
-      Program program(start(command_));
+      Program program(exec::start(command_));
       lock.lock();
-      up_ = true;
+      phase_ = Phase::up;
       lock.unlock();
+      changed_.notify_all();
       converse(program);
+      retry_all();  // nobody reads what it may still say
     } catch (const std::system_error& error) {
       host_.log(Level::error, error.what());
+      retry_all();
     }
-    retry_all();
     if (has_answered_) pause = kFirstPause;
     lock.lock();
     changed_.wait_for(lock, pause, [this] { return stopping_; });
@@ -160,8 +178,7 @@ void Service::converse(Program& program) {
     std::uint64_t count = 0;
     if (events[4].revents != 0) [[maybe_unused]]
       const ssize_t read = ::read(wake_fd_, &count, sizeof count);
-    write_lines(program);
-    const bool sound = read_answers(program);
+    const bool sound = write_lines(program) && read_answers(program);
     if (events[0].revents != 0) {
       siginfo_t info{};
       ::waitid(P_PID, static_cast<id_t>(program.started.pid), &info, WEXITED | WNOWAIT);
@@ -182,24 +199,31 @@ void Service::converse(Program& program) {
   }
 }
 
-void Service::write_lines(Program& program) {
+// False when it does not read any more.
+bool Service::write_lines(Program& program) {
   {
     const std::lock_guard lock(mutex_);
     for (const std::string& line : lines_) program.unwritten += line;
     lines_.clear();
   }
-  if (program.unwritten.empty()) return;
+  if (program.unwritten.empty()) return true;
   const ssize_t written =
       ::write(program.started.in, program.unwritten.data(), program.unwritten.size());
   if (written > 0) program.unwritten.erase(0, static_cast<std::size_t>(written));
+  const bool closed = written < 0 && errno == EPIPE;
+  if (closed && !program.ended_within(kGrace))
+    host_.log(Level::error, "the program has closed its standard input: starting it again");
+  return !closed;
 }
 
-// False when it says what nobody could read.
+// False when it says what nobody could read, or can say nothing more.
 bool Service::read_answers(Program& program) {
   std::array<char, 16384> some;
-  const auto take_lines = [&](int fd, std::string& text, auto act) {
-    for (ssize_t size; (size = ::read(fd, some.data(), some.size())) > 0;)
+  const auto take_lines = [&](int& fd, std::string& text, auto act) {
+    ssize_t size = 0;
+    while (fd >= 0 && (size = ::read(fd, some.data(), some.size())) > 0)
       text.append(some.data(), static_cast<std::size_t>(size));
+    if (fd >= 0 && size == 0) ::close(std::exchange(fd, -1));
     std::size_t begin = 0;
     for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
       act(std::string_view(text).substr(begin, end - begin));
@@ -212,7 +236,23 @@ bool Service::read_answers(Program& program) {
                        if (!line.empty()) host_.log(Level::warning, line);
                      });
   if (!sound) host_.log(Level::error, "the program writes lines without an end: starting it again");
+  if (program.started.out < 0 && !program.ended_within(kGrace)) {
+    host_.log(Level::error, "the program has closed its standard output: starting it again");
+    return false;
+  }
   return sound;
+}
+
+Result Service::publish(const Json& said) {
+  const auto topic = said.is_object() ? said.find("topic") : said.end();
+  const auto payload = said.is_object() ? said.find("payload") : said.end();
+  if (topic == said.end() || !topic->is_string() ||
+      (payload != said.end() && !payload->is_string())) {
+    host_.log(Level::error, "publish: expected a topic and a payload, both texts");
+    return Result::reject;
+  }
+  return host_.publish(topic->get<std::string>(), member<std::string>(said, "payload", ""),
+                       {.qos = member(said, "qos", 1), .retain = member(said, "retain", false)});
 }
 
 void Service::answer(std::string_view line) {
@@ -222,12 +262,14 @@ void Service::answer(std::string_view line) {
   if (const auto text = said.find("log"); text != said.end() && text->is_string())
     host_.log(level_of(member<std::string>(said, "level", "info")).value_or(Level::info),
               text->get<std::string>());
-  Result published = Result::ok;
-  if (const auto message = said.find("publish"); message != said.end() && message->is_object())
-    published = host_.publish(
-        member<std::string>(*message, "topic", ""), member<std::string>(*message, "payload", ""),
-        {.qos = member(*message, "qos", 1), .retain = member(*message, "retain", false)});
-  if (!said.contains("id")) return;
+  const Result published = said.contains("publish") ? publish(said.at("publish")) : Result::ok;
+  if (!said.contains("id")) {
+    if (published == Result::retry)
+      host_.log(Level::error,
+                "the way to the broker is full: what the program publishes by itself is lost: " +
+                    cut(line));
+    return;
+  }
 
   std::unique_lock lock(mutex_);
   const auto flying = flying_.find(member<std::uint64_t>(said, "id", 0));
@@ -270,7 +312,7 @@ void Service::retry_all() {
   std::map<std::uint64_t, Flying> all;
   {
     const std::lock_guard lock(mutex_);
-    up_ = false;
+    phase_ = Phase::down;
     lines_.clear();
     all.swap(flying_);
   }

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -27,7 +28,9 @@ class Service {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
-  // Returns once there is room for one more.  Retry while the program does not run.
+  // Starts the program, if that was not done before.
+  void start();
+  // The same; returns once there is room for one more.  Retry while the program does not run.
   Result take(const Message& message);
 
  private:
@@ -41,9 +44,11 @@ class Service {
 
   void run();
   void converse(Program& program);
-  void write_lines(Program& program);
+  bool write_lines(Program& program);
   bool read_answers(Program& program);
   void answer(std::string_view line);
+  Result publish(const nlohmann::ordered_json& said);
+  Clock::time_point deadline_of(const Message& message, std::chrono::milliseconds limit) const;
   bool is_overdue();
   std::chrono::milliseconds until_next_deadline();
   void retry_all();
@@ -60,7 +65,7 @@ class Service {
   std::condition_variable changed_;
   std::deque<std::string> lines_;           // to be written
   std::map<std::uint64_t, Flying> flying_;  // by the id of the delivery
-  bool up_ = false;
+  enum class Phase { starting, up, down } phase_ = Phase::starting;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -172,6 +172,11 @@ TEST_F(FileHandler, NeverWritesToTheDaemonsOwnFiles) {
     EXPECT_EQ(tester.deliver(own, "x"), Result::reject);
   EXPECT_THAT(names(), IsEmpty());
   EXPECT_THAT(tester.last_log(), HasSubstr("a file of the daemon's own"));
+  // SQLite takes even a directory for its journal.
+  HandlerTester directories({{"path", file("{topic.1}/{topic.2}")}});
+  EXPECT_EQ(directories.deliver("spool.db-journal/x", "x"), Result::reject);
+  EXPECT_EQ(directories.deliver("parked-1-0.db/x", "x"), Result::reject);
+  EXPECT_THAT(names(), IsEmpty());
 }
 
 TEST_F(FileHandler, FilesAndDirectoriesAreNotForAll) {

@@ -16,7 +16,8 @@ constexpr std::size_t kRotatedRoom = 27;   // for ~20261127-004753.123.gz.tmp
 constexpr std::size_t kLongestName = NAME_MAX - kRotatedRoom;
 
 // In the state directory, which is the one place where the unit lets files be written.
-constexpr std::array kStateFiles{"spool.db", "spool.lock", "spool.crash", "session.json"};
+constexpr std::array kStateFiles{"spool.db", "spool.lock", "spool.crash", "session.json",
+                                 "parked-"};
 
 bool is_state_file(std::string_view name) {
   return std::ranges::any_of(kStateFiles, [&](const char* own) { return name.starts_with(own); });
@@ -107,8 +108,10 @@ void check_names(const std::vector<std::string>& names) {
                         "name of a file");
   if (names.back().find(kRotatedMark) != std::string::npos)
     throw OptionError(kOption, "expected no '~' in the name of the file: it marks rotated ones");
-  if (is_state_file(names.back()))
-    throw OptionError(kOption, "'" + names.back() + "' is a file of the daemon's own");
+  // Of directories too: SQLite takes one that is called spool.db-journal for a file of its own.
+  for (const std::string& name : names)
+    if (is_state_file(name))
+      throw OptionError(kOption, "'" + name + "' is a file of the daemon's own");
 }
 
 }  // namespace
@@ -134,13 +137,15 @@ std::optional<std::string> Path::fill(common::Source& source, std::string& why) 
     return std::nullopt;
   }
   const std::string_view name = std::string_view(*path).substr(path->rfind('/') + 1);
-  if (is_state_file(name)) {
-    why = "'" + std::string(name) + "' would be a file of the daemon's own";
-    return std::nullopt;
-  }
   std::size_t longest = 0;
   const std::string_view below = std::string_view(*path).substr(root_.size() + 1);
-  for (const std::string& one : split(below)) longest = std::max(longest, one.size());
+  for (const std::string& one : split(below)) {
+    if (is_state_file(one)) {
+      why = "'" + one + "' would be a file of the daemon's own";
+      return std::nullopt;
+    }
+    longest = std::max(longest, one.size());
+  }
   if (name.size() > kLongestName || longest > NAME_MAX || path->size() >= PATH_MAX - kRotatedRoom) {
     why = "the name of its file would be too long";
     return std::nullopt;

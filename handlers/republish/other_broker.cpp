@@ -258,7 +258,7 @@ void OtherBroker::give_back(const Loss& loss) {
     for (const Flying* flying : sent) suspects_.insert(flying->message.message_id());
   }
   progress_.notify_all();
-  const bool blamed = sent.size() == 1 && refuses_message(loss.code);
+  const bool blamed = sent.size() == 1 && ends_for_message(loss.code);
   if (blamed)
     host_.log(Level::error, options_.name() + " ends the connection for it: " + loss.why,
               sent.front()->message);

@@ -63,7 +63,13 @@ bool refuses_message(int code) {
   switch (code) {
     case MQTTREASONCODE_MALFORMED_PACKET:
     case MQTTREASONCODE_PROTOCOL_ERROR:
-    case MQTTREASONCODE_NOT_AUTHORIZED:
+    case MQTTREASONCODE_NOT_AUTHORIZED: return true;
+    default: return ends_for_message(code);
+  }
+}
+
+bool ends_for_message(int code) {
+  switch (code) {
     case MQTTREASONCODE_TOPIC_NAME_INVALID:
     case MQTTREASONCODE_PACKET_TOO_LARGE:
     case MQTTREASONCODE_PAYLOAD_FORMAT_INVALID:

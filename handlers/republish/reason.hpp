@@ -17,5 +17,7 @@ bool is_taken_over(int code);
 
 // Whether the message itself is at fault, or may not go there: trying again would change nothing.
 bool refuses_message(int code);
+// The same when the broker ends the connection with it: what else could be meant is left out.
+bool ends_for_message(int code);
 
 }  // namespace fastmqtt::republish

@@ -123,6 +123,10 @@ std::optional<std::string> Body::fill(Source& source, std::string& problem) cons
     }
     const auto text = fill(part, source, problem);
     if (!text) return std::nullopt;
+    if (format_ == Format::line_protocol && filled.empty() && text->starts_with('#')) {
+      problem = "the line would be a comment, as it would begin with '#'";
+      return std::nullopt;
+    }
     filled += *text;
   }
   return filled;
