@@ -1,0 +1,2 @@
+// See tests/CMakeLists.txt.
+int main() {}
