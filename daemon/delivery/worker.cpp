@@ -435,7 +435,7 @@ void Worker::mark(const Message& message, fastmqtt_message& view) {
 // the handler is suspended, all of them are.
 void Worker::hand_over_one_by_one(LockedState& state) {
   const std::size_t count = view_list_.size();
-  std::vector<std::string_view> held_topics;
+  std::vector<std::string> held_topics;  // copies: their messages may go as they are settled
   const auto topic_of = [this](std::size_t i) {
     return std::string_view(views_->messages[i].topic.data, views_->messages[i].topic.size);
   };
@@ -448,7 +448,7 @@ void Worker::hand_over_one_by_one(LockedState& state) {
     const TimePoint returned = call(i, 1);
     const bool failed = results_[i] != FASTMQTT_OK && results_[i] != FASTMQTT_REJECT &&
                         results_[i] != FASTMQTT_PENDING;
-    if (failed || results_[i] == FASTMQTT_PENDING) held_topics.push_back(topic_of(i));
+    if (failed || results_[i] == FASTMQTT_PENDING) held_topics.emplace_back(topic_of(i));
     // What it has published is to be written together with this answer, not with many.
     if (!failed && published_.empty() && returned - last_settled < kSettleEvery) continue;
     settle(state, settled, i + 1);
