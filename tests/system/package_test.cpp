@@ -40,7 +40,8 @@ class Packages : public SystemTest {
         "mkdir /root/old; cd /root/old; for deb in /root/deb/*.deb; do"
         "  rm -rf tree; dpkg-deb -R $deb tree;"
         "  sed -i 's/^Version: .*/Version: 0.0.9/; s/(= [0-9.]*)/(= 0.0.9)/' tree/DEBIAN/control;"
-        "  [ ! -e tree/etc/fastmqttd ] || echo '# older' >>tree/etc/fastmqttd/fastmqttd.yaml;"
+        "  [ ! -e tree/etc/fastmqttd/fastmqttd.yaml ] || echo '# older' "
+        ">>tree/etc/fastmqttd/fastmqttd.yaml;"
         "  dpkg-deb -b tree /root/old/$(basename $deb) >/dev/null; done; rm -rf tree",
         kInstall);
   }

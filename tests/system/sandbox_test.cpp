@@ -159,7 +159,7 @@ TEST_F(Sandbox, LeavesTheFurtherHandlersTheirWork) {
        {std::pair("web", "z/web"), std::pair("server", "z/sql"), std::pair("bridge", "z/bridge")}) {
     publish(topic, "x");
     EXPECT_TRUE(becomes(std::string("journalctl -b -u fastmqttd MQTT_HANDLER=") + handler +
-                        " | grep -qi refused"))
+                        " | grep -qiE 'refused|connect to'"))
         << handler;
   }
   EXPECT_TRUE(becomes("fastmqttctl status | grep -q ' 3 messages waiting'"));
