@@ -220,6 +220,23 @@ std::optional<Cell> Columns::cell(const Column& column, Source& source, std::str
   return to_text_cell(to_text(*value).value_or(""), dialect_.has_loose_text, reason);
 }
 
+std::map<std::size_t, Row> Columns::rows(const Host& host, Batch& batch) const {
+  std::map<std::size_t, Row> rows;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    std::string reason;
+    if (auto one = row(batch[i], reason))
+      rows.emplace_hint(rows.end(), i, std::move(*one));
+    else
+      reject(host, batch, i, reason);
+  }
+  return rows;
+}
+
+void reject(const Host& host, Batch& batch, std::size_t i, const std::string& why) {
+  host.log(Level::error, why, batch[i]);
+  batch.answer(i, Result::reject);
+}
+
 std::string Columns::create_table(const std::string& table) const {
   std::string sql;
   for (const Column& column : list_) {

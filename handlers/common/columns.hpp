@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -69,6 +70,9 @@ class Columns {
   // Nothing when the message has no such row, with why in `reason`.
   std::optional<Row> row(const Message& message, std::string& reason) const;
 
+  // Of all messages that have one, by their places; the others are rejected, and why is logged.
+  std::map<std::size_t, Row> rows(const Host& host, Batch& batch) const;
+
   // In SQL; `table` stands there as it is.  The insert's parameters are $1, $2 ...
   std::string create_table(const std::string& table) const;
   std::string insert_into(const std::string& table) const;
@@ -85,6 +89,9 @@ class Columns {
   std::vector<Column> list_;
   std::vector<std::string> upsert_;
 };
+
+// Answers a message of a batch, and logs why.
+void reject(const Host& host, Batch& batch, std::size_t i, const std::string& why);
 
 // As an identifier of SQL.
 std::string quoted(std::string_view name);

@@ -17,38 +17,19 @@
 #include <filesystem>
 #include <system_error>
 
+#include "handlers/common/fd.hpp"
+
 extern char** environ;  // NOLINT: of environ(7)
 
 namespace fastmqtt::exec {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using common::Fd;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kGrace{2000};  // between TERM and KILL
 constexpr milliseconds kLook{100};    // for stop()
-
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    reset(std::exchange(other.fd_, -1));
-    return *this;
-  }
-  ~Fd() { reset(); }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-  explicit operator bool() const { return fd_ >= 0; }
-  void reset(int fd = -1) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-
- private:
-  int fd_ = -1;
-};
 
 struct Pipe {
   Fd read, write;

@@ -15,6 +15,7 @@
 
 #include "fastmqtt/handler.hpp"
 #include "handlers/common/template.hpp"
+#include "handlers/common/time_left.hpp"
 #include "handlers/exec/child.hpp"
 #include "handlers/exec/service.hpp"
 
@@ -251,9 +252,8 @@ class Exec {
 
   // That a command may take, when it is started now.
   milliseconds time_for(const Message& message) const {
-    if (message.deadline().count() == 0) return timeout_;
-    const auto left = std::chrono::duration_cast<milliseconds>(message.deadline() - host_.now());
-    return std::min(timeout_, left - std::min(kSlack, left / 4));
+    const auto left = fastmqtt::common::time_left(host_, message, kSlack);
+    return left ? std::min(timeout_, std::chrono::duration_cast<milliseconds>(*left)) : timeout_;
   }
 
   // What waits for a command to end has less time left for its own.

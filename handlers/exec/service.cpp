@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "handlers/common/message_json.hpp"
+#include "handlers/common/time_left.hpp"
 
 namespace fastmqtt::exec {
 namespace {
@@ -114,10 +115,8 @@ void Service::start() {
 
 // In `limit`, but well before the daemon would take the message back.
 Service::Clock::time_point Service::deadline_of(const Message& message, milliseconds limit) const {
-  const auto now = Clock::now();
-  if (message.deadline().count() == 0) return now + limit;
-  const auto left = std::chrono::duration_cast<milliseconds>(message.deadline() - host_.now());
-  return now + std::min(limit, left - std::min(kSlack, left / 4));
+  const auto left = common::time_left(host_, message, kSlack);
+  return Clock::now() + (left ? std::min<std::chrono::nanoseconds>(limit, *left) : limit);
 }
 
 Result Service::take(const Message& message) {

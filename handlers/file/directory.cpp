@@ -60,10 +60,6 @@ Fd walk(const std::string& root, std::string_view path, const std::optional<Maki
 
 }  // namespace
 
-Fd::~Fd() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 void fail(const std::string& path, int error) {
   throw std::system_error(error, std::generic_category(), path);
 }

@@ -6,26 +6,12 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
+
+#include "handlers/common/fd.hpp"
 
 namespace fastmqtt::file {
 
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd();
-
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
+using common::Fd;
 
 // With errno.
 [[noreturn]] void fail(const std::string& path, int error);

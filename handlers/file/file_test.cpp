@@ -12,15 +12,13 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "fastmqtt/testing.hpp"
 #include "handlers/file/gzip.hpp"
 #include "tests/chaos/small_disk.hpp"
+#include "tests/support/handler_test.hpp"
 
 namespace {
 
-using fastmqtt::testing::HandlerTester;
-using fastmqtt::testing::Option;
-using fastmqtt::testing::TestMessage;
+using namespace fastmqttd::testing;  // the tester, and what all these tests share
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -31,22 +29,8 @@ using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-class FileHandler : public ::testing::Test {
+class FileHandler : public HandlerTest {
  protected:
-  FileHandler()
-      : directory_(fs::temp_directory_path() /
-                   ("file-test-" + std::to_string(::getpid()) + "-" +
-                    ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::create_directory(directory_);
-  }
-  ~FileHandler() override { fs::remove_all(directory_); }
-
-  std::string file(const std::string& name) const { return directory_ / name; }
-  static std::string text(const std::string& file) {
-    std::ostringstream out;
-    out << std::ifstream(file).rdbuf();
-    return out.str();
-  }
   static void write(const std::string& file, const std::string& text) {
     std::ofstream(file) << text;
   }
@@ -73,25 +57,6 @@ class FileHandler : public ::testing::Test {
   static std::ptrdiff_t open_files() {
     return std::distance(fs::directory_iterator("/proc/self/fd"), {});
   }
-  template <class Condition>
-  static bool soon(Condition&& condition) {
-    const auto end = Clock::now() + 10s;
-    while (!condition()) {
-      if (Clock::now() > end) return false;
-      std::this_thread::sleep_for(2ms);
-    }
-    return true;
-  }
-  static std::string refusal(std::initializer_list<Option> options) {
-    try {
-      HandlerTester tester(options);
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-    return "none";
-  }
-
-  const fs::path directory_;
 };
 
 TEST_F(FileHandler, WritesALineOfJson) {
@@ -351,7 +316,7 @@ TEST_F(FileHandler, RotatesBySizeAndKeepsSome) {
   for (int i = 0; i < 5; ++i)
     EXPECT_EQ(tester.deliver("a", std::string(600, static_cast<char>('0' + i))), Result::ok);
   EXPECT_EQ(text(file("a.log")), std::string(600, '4') + "\n");
-  EXPECT_TRUE(soon([this] {
+  EXPECT_TRUE(eventually([this] {
     return names().size() == 4 && names()[1].ends_with(".gz") && names()[2].ends_with(".gz");
   })) << ::testing::PrintToString(names());
   EXPECT_EQ(unzipped(file(names()[1])), std::string(600, '2') + "\n");
@@ -364,7 +329,7 @@ TEST_F(FileHandler, RotatesBySizeAndKeepsSome) {
 TEST_F(FileHandler, RotatesByAge) {
   HandlerTester tester({{"path", file("out")}, {"format", "{payload}"}, {"rotate.age", "1s"}});
   EXPECT_EQ(tester.deliver("a", "1"), Result::ok);
-  EXPECT_TRUE(soon([&] {
+  EXPECT_TRUE(eventually([&] {
     EXPECT_EQ(tester.deliver("a", "2"), Result::ok);
     return names().size() == 2;
   }));
@@ -381,7 +346,7 @@ TEST_F(FileHandler, NoTopicIsTakenForARotatedFile) {
                         {"rotate.compress", "true"}});
   EXPECT_EQ(tester.deliver("a~20200101-000000.000", "x"), Result::ok);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(tester.deliver("a", std::string(1000, 'y')), Result::ok);
-  EXPECT_TRUE(soon([this] { return names().size() == 3 && names()[2].ends_with(".gz"); }));
+  EXPECT_TRUE(eventually([this] { return names().size() == 3 && names()[2].ends_with(".gz"); }));
   EXPECT_EQ(text(file("a%7E20200101-000000.000")), "x\n");
 }
 
@@ -395,7 +360,7 @@ TEST_F(FileHandler, ResumesWhatAKillHasLeft) {
       {{"path", file("in/{topic}/a.log")}, {"rotate.size", "1KiB"}, {"rotate.compress", "true"}});
   EXPECT_TRUE(fs::exists(file("in/x/a.log~20200101-000000.000.gz.tmp"))) << "--check does that";
   EXPECT_TRUE(tester.wake());
-  EXPECT_TRUE(soon([this] { return !fs::exists(file("in/x/a.log~20200101-000000.000")); }));
+  EXPECT_TRUE(eventually([this] { return !fs::exists(file("in/x/a.log~20200101-000000.000")); }));
   EXPECT_EQ(unzipped(file("in/x/a.log~20200101-000000.000.gz")), "whole");
   EXPECT_EQ(std::distance(fs::directory_iterator(file("in/x")), {}), 2);
   EXPECT_TRUE(fs::exists(file("in/x/other~20200101-000000.000")));
@@ -420,7 +385,7 @@ TEST_F(FileHandler, WhatCannotBeCompressedStaysAndIsNamed) {
   HandlerTester tester(
       {{"path", file("out")}, {"rotate.size", "1KiB"}, {"rotate.compress", "true"}});
   EXPECT_TRUE(tester.wake());
-  EXPECT_TRUE(soon([&] { return !tester.logs().empty(); }));
+  EXPECT_TRUE(eventually([&] { return !tester.logs().empty(); }));
   EXPECT_THAT(tester.last_log(), HasSubstr("No space left on device"));
   EXPECT_THAT(names(), ElementsAre("out~20200101-000000.000"));
   EXPECT_EQ(text(file("out~20200101-000000.000")), noise);

@@ -64,7 +64,7 @@ class Postgres {
   }
 
   void on_messages(fastmqtt::Batch batch) {
-    std::map<std::size_t, Row> rows = read(batch);
+    std::map<std::size_t, Row> rows = table_.columns().rows(host_, batch);
     if (rows.empty()) return;
     const milliseconds limit = limit_of(batch[0]);
     const Clock::time_point deadline = Clock::now() + limit;
@@ -82,24 +82,6 @@ class Postgres {
   }
 
  private:
-  // Those that can be made; the others are rejected.
-  std::map<std::size_t, Row> read(fastmqtt::Batch& batch) const {
-    std::map<std::size_t, Row> rows;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      std::string reason;
-      if (auto row = table_.columns().row(batch[i], reason))
-        rows.emplace_hint(rows.end(), i, std::move(*row));
-      else
-        reject(batch, i, reason);
-    }
-    return rows;
-  }
-
-  void reject(fastmqtt::Batch& batch, std::size_t i, const std::string& why) const {
-    host_.log(Level::error, why, batch[i]);
-    batch.answer(i, Result::reject);
-  }
-
   // Well before the daemon would take the messages back.
   milliseconds limit_of(const fastmqtt::Message& message) const {
     nanoseconds limit = kNoDeadline;
@@ -150,7 +132,7 @@ class Postgres {
       if (!is_fault_of_row(refusal->state)) throw Failure(refusal->state, refusal->text);
       const std::size_t good = refusal->row.value_or(some.size() / 2);
       if (good == 0) {
-        reject(batch, rows.begin()->first, refusal->text);
+        fastmqtt::common::reject(host_, batch, rows.begin()->first, refusal->text);
         rows.erase(rows.begin());
       }
       size = good == 0 ? rows.size() : good;

@@ -12,16 +12,17 @@
 #include <fstream>
 #include <random>
 
-#include "fastmqtt/testing.hpp"
 #include "tests/chaos/small_disk.hpp"
+#include "tests/support/handler_test.hpp"
 #include "tests/support/postgres.hpp"
 
 namespace {
 
-using fastmqtt::testing::HandlerTester;
-using fastmqtt::testing::Option;
-using fastmqtt::testing::TestMessage;
 using fastmqttd::testing::eventually;
+using fastmqttd::testing::HandlerTester;
+using fastmqttd::testing::Option;
+using fastmqttd::testing::refusal;
+using fastmqttd::testing::TestMessage;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
@@ -48,14 +49,6 @@ class PostgresHandler : public ::testing::Test {
   }
 
   static std::vector<std::string> query(const std::string& sql) { return server_->query(sql); }
-  static std::string refusal(std::initializer_list<Option> options) {
-    try {
-      HandlerTester tester(options);
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-    return "none";
-  }
   static Option target() { return {"connection", server_->target()}; }
 
   static std::unique_ptr<fastmqttd::testing::Postgres> server_;

@@ -3,20 +3,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fastmqtt/testing.hpp"
 #include "tests/support/broker.hpp"
+#include "tests/support/handler_test.hpp"
 #include "tests/support/mqtt.hpp"
 #include "tests/support/wire.hpp"
 
 namespace {
 
-using fastmqtt::testing::HandlerTester;
-using fastmqtt::testing::Option;
-using fastmqtt::testing::TestMessage;
+using fastmqttd::testing::answer;
 using fastmqttd::testing::Broker;
 using fastmqttd::testing::eventually;
+using fastmqttd::testing::HandlerTester;
+using fastmqttd::testing::Option;
+using fastmqttd::testing::refusal;
 using fastmqttd::testing::ScriptedBroker;
 using fastmqttd::testing::Subscriber;
+using fastmqttd::testing::TestMessage;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -25,20 +27,6 @@ using ::testing::Pair;
 using ::testing::StartsWith;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
-
-Result answer(HandlerTester& tester, const TestMessage& message) {
-  const Result result = tester.deliver(message);
-  return result == Result::pending ? tester.answer_to(tester.last_id()) : result;
-}
-
-std::string refusal(std::initializer_list<Option> options) {
-  try {
-    HandlerTester tester(options);
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "none";
-}
 
 // ---- to the same broker ------------------------------------------------------------------------
 

@@ -86,11 +86,11 @@ class Sqlite {
   }
 
   void on_messages(fastmqtt::Batch batch) {
-    const std::map<std::size_t, Row> rows = read(batch);
+    const std::map<std::size_t, Row> rows = table_.columns.rows(host_, batch);
     if (rows.empty()) return;
     try {
       open(deadline_of(batch[0]));
-      for (const auto& [i, why] : write(rows)) reject(batch, i, why);
+      for (const auto& [i, why] : write(rows)) fastmqtt::common::reject(host_, batch, i, why);
       outage_.end(table_.file + ": is written to again");
     } catch (const fastmqtt::sqlite::Error& error) {
       close(error.what());
@@ -99,24 +99,6 @@ class Sqlite {
   }
 
  private:
-  // Those that can be made; the others are rejected.
-  std::map<std::size_t, Row> read(fastmqtt::Batch& batch) const {
-    std::map<std::size_t, Row> rows;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      std::string reason;
-      if (auto row = table_.columns.row(batch[i], reason))
-        rows.emplace_hint(rows.end(), i, std::move(*row));
-      else
-        reject(batch, i, reason);
-    }
-    return rows;
-  }
-
-  void reject(fastmqtt::Batch& batch, std::size_t i, const std::string& why) const {
-    host_.log(Level::error, why, batch[i]);
-    batch.answer(i, Result::reject);
-  }
-
   // For locks of others, well before the daemon would take the messages back.
   Clock::time_point deadline_of(const fastmqtt::Message& message) const {
     nanoseconds wait = busy_timeout_;

@@ -5,18 +5,17 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
-#include "fastmqtt/testing.hpp"
 #include "tests/chaos/small_disk.hpp"
+#include "tests/support/handler_test.hpp"
 
 namespace {
 
-using fastmqtt::testing::HandlerTester;
-using fastmqtt::testing::Option;
-using fastmqtt::testing::TestMessage;
+using namespace fastmqttd::testing;  // the tester, and what all these tests share
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -64,28 +63,10 @@ class Other {
   sqlite3* database_ = nullptr;
 };
 
-class SqliteHandler : public ::testing::Test {
+class SqliteHandler : public HandlerTest {
  protected:
-  SqliteHandler()
-      : directory_(fs::temp_directory_path() /
-                   ("sqlite-test-" + std::to_string(::getpid()) + "-" +
-                    ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::create_directory(directory_);
-  }
-  ~SqliteHandler() override { fs::remove_all(directory_); }
-
-  std::string file() const { return directory_ / "a.db"; }
+  std::string file() const { return HandlerTest::file("a.db"); }
   std::vector<std::string> query(const std::string& sql) const { return Other(file()).query(sql); }
-  static std::string refusal(std::initializer_list<Option> options) {
-    try {
-      HandlerTester tester(options);
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-    return "none";
-  }
-
-  const fs::path directory_;
 };
 
 TEST_F(SqliteHandler, WritesTheColumnsThatMostWant) {
@@ -224,12 +205,14 @@ TEST_F(SqliteHandler, WaitsForALockButNotForEver) {
 
   HandlerTester patient({{"file", file()}, {"table", "t"}, {"busy_timeout", "30s"}});
   other.query("BEGIN IMMEDIATE");
-  std::thread release([&] {
-    std::this_thread::sleep_for(milliseconds(50));  // not an event: the lock's own time
-    other.query("COMMIT");
+  std::atomic<bool> done{false};
+  std::thread deliver([&] {
+    EXPECT_EQ(patient.deliver("a", "4"), Result::ok);
+    done = true;
   });
-  EXPECT_EQ(patient.deliver("a", "4"), Result::ok);
-  release.join();
+  EXPECT_FALSE(eventually(milliseconds(50), [&] { return done.load(); }));
+  other.query("COMMIT");
+  deliver.join();
   EXPECT_THAT(query("SELECT count(*) FROM t"), ElementsAre("3"));
 }
 

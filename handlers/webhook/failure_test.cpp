@@ -68,6 +68,7 @@ TEST(WebhookFailure, WaitsNoLongerThanItsTimeout) {
   EXPECT_LT(SteadyClock::now() - began, 5s);
   EXPECT_THAT(tester.last_log(), HasSubstr("timed out"));
   go = true;
+  go.notify_all();
 }
 
 TEST(WebhookFailure, AConnectionThatTheServerHasClosedIsMadeAgain) {
@@ -219,7 +220,7 @@ TEST(WebhookFailure, EndsAtOnceAndAnswersNothingThatHasNoAnswer) {
   std::atomic<int> begun{0};
   const WebServer server([&](const WebRequest&) {
     ++begun;
-    while (!go) std::this_thread::sleep_for(1ms);
+    go.wait(false);
     return WebAnswer{};
   });
   auto tester = std::make_unique<HandlerTester>(
@@ -235,6 +236,7 @@ TEST(WebhookFailure, EndsAtOnceAndAnswersNothingThatHasNoAnswer) {
   tester.reset();
   EXPECT_LT(SteadyClock::now() - began, 5s);
   go = true;
+  go.notify_all();
 }
 
 // A name that is still looked up holds up nothing.

@@ -9,6 +9,7 @@
 
 #include "fastmqtt/handler.hpp"
 #include "handlers/common/template.hpp"
+#include "handlers/common/time_left.hpp"
 #include "handlers/webhook/options.hpp"
 #include "handlers/webhook/sender.hpp"
 
@@ -105,9 +106,7 @@ class Webhook {
   }
 
   Clock::time_point deadline_of(const Message& message) const {
-    if (message.deadline().count() == 0) return Clock::now() + kNoDeadline;
-    const nanoseconds left = message.deadline() - host_.now();
-    return Clock::now() + left - std::min<nanoseconds>(kSlack, left / 4);
+    return Clock::now() + fastmqtt::common::time_left(host_, message, kSlack).value_or(kNoDeadline);
   }
 
   const fastmqtt::Host host_;

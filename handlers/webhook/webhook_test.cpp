@@ -194,7 +194,7 @@ TEST(Webhook, SendsSeveralAtOnceAndNoMore) {
   std::atomic<bool> go{false};
   const WebServer server([&](const WebRequest&) {
     ++at_once;
-    while (!go) std::this_thread::sleep_for(1ms);
+    go.wait(false);
     return WebAnswer{};
   });
   HandlerTester tester({{"url", server.url()}, {"parallel", "2"}});
@@ -204,6 +204,7 @@ TEST(Webhook, SendsSeveralAtOnceAndNoMore) {
   std::thread third([&] { EXPECT_EQ(tester.deliver("c", ""), Result::pending); });
   EXPECT_FALSE(eventually(50ms, [&] { return at_once == 3; }));
   go = true;
+  go.notify_all();
   third.join();
   EXPECT_EQ(tester.answer_to(tester.last_id()), Result::ok);
   EXPECT_EQ(server.requests().size(), 3u);

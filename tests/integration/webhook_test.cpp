@@ -95,7 +95,7 @@ TEST_F(Webhook, StopsWithRequestsUnderWay) {
   install("webhook");
   std::atomic<bool> answers{false};
   const WebServer server([&](const WebRequest&) {
-    while (!answers) std::this_thread::sleep_for(1ms);
+    answers.wait(false);
     return WebAnswer{};
   });
   start(entry("      url: " + server.url() + "\n") + "shutdown_timeout: 200ms\n", {"n/#"});
@@ -105,6 +105,7 @@ TEST_F(Webhook, StopsWithRequestsUnderWay) {
   EXPECT_EQ(daemon_.stop(), Exit{});
   EXPECT_LT(std::chrono::steady_clock::now() - began, 5s);
   answers = true;
+  answers.notify_all();
   daemon_.start_ready();
   server.await_requests(2);
   await_idle();

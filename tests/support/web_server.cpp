@@ -80,7 +80,8 @@ void WebServer::start() {
   }
   port_is_known_ = true;
   state_->thread = std::thread([&server] { server.listen_after_bind(); });
-  while (!server.is_running()) std::this_thread::sleep_for(1ms);
+  if (!eventually([&] { return server.is_running(); }))
+    throw std::runtime_error("the web server does not run");
 }
 
 void WebServer::stop() {

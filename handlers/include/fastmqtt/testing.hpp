@@ -48,6 +48,7 @@ struct TestMessage {
   std::optional<std::uint32_t> expires_in = {};  // seconds
   bool payload_is_text = false;
   std::uint64_t message_id = 0;  // 0: another one each time; else as one that comes again has it
+  std::chrono::system_clock::time_point received = {};  // in 1970, unless said otherwise
 
   Properties properties() const {
     Properties all;
@@ -341,6 +342,7 @@ class HandlerTester {
     raw.id = ++last_id_;
     raw.message_id = message.message_id != 0 ? message.message_id : raw.id;
     raw.attempt = message.attempt;
+    raw.received_ns = std::chrono::nanoseconds(message.received.time_since_epoch()).count();
     raw.deadline_ns = (now() + std::chrono::seconds(30)).count();
     return raw;
   }
