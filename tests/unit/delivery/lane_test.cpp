@@ -112,6 +112,24 @@ TEST_F(LaneTest, RetriesKeepTheOrderOfTheirTopic) {
   EXPECT_EQ(lane.counts().ok, 4u);
 }
 
+// The topic of a message is needed for the rest of the turn, when the message may be gone already.
+TEST_F(LaneTest, AMessageAnsweredWhileItIsHandledLeavesItsTopicForTheNextTurn) {
+  InProcessHandler handler([&](const fastmqtt_message& m) -> fastmqtt_result {
+    const fastmqtt_host* const host = handler.host();
+    std::thread([host, id = m.id] { host->complete(host, id, FASTMQTT_OK); }).join();
+    std::this_thread::sleep_for(10ms);  // so long that it is settled before the next one
+    return FASTMQTT_PENDING;
+  });
+  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
+  const std::string topic = "a/topic/that/is/too/long/to/be/kept/in/place";
+  for (const char* payload : {"1", "2", "3"}) lane.push(make_message(topic, payload), false);
+  lane.push(make_message(topic + "/other", "4"), false);
+  lane.start();
+  ASSERT_TRUE(close_and_wait(lane));
+  EXPECT_EQ(handler.payloads(), "1 4 2 3");
+  EXPECT_EQ(lane.counts().ok, 4u);
+}
+
 TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
   std::atomic<int> calls{0};
   InProcessHandler handler([&](const auto&) -> fastmqtt_result {
