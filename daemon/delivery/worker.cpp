@@ -14,6 +14,9 @@ namespace {
 
 // How long answers of single calls may gather before they are settled.
 constexpr auto kSettleEvery = std::chrono::milliseconds(5);
+// While messages come faster than that a worker looks for them once in so long: to be woken costs
+// more than most handlers do.
+constexpr auto kDoze = std::chrono::microseconds(50);
 // After the spool could not be read.
 constexpr auto kReadAgain = std::chrono::seconds(1);
 // So much of it at once.
@@ -80,9 +83,12 @@ void Worker::start() {
 }
 
 void Worker::push(const MessagePtr& message, bool stored) {
-  const auto [kind, dropped] = state_.lock()->queue.push(message, stored, Clock::now());
+  auto state = state_.lock();
+  const auto [kind, dropped] = state->queue.push(message, stored, Clock::now());
+  const bool is_to_wake = kind != LaneQueue::Pushed::Kind::dropped && !state->dozing;
+  state.unlock();
   if (dropped > 0) count_drops(dropped);
-  if (kind != LaneQueue::Pushed::Kind::dropped) changed_.notify_one();
+  if (is_to_wake) changed_.notify_one();
 }
 
 void Worker::leave(std::uint64_t id) {
@@ -226,12 +232,27 @@ bool Worker::wait_for_work(LockedState& state) {
     const auto sooner = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
     if (state->alarm) sooner(*state->alarm);
     if (takes && read_again_ > now) sooner(read_again_);
-    if (next)
-      state.wait_until(changed_, *next);
-    else
-      state.wait(changed_);
+    rest(state, next);
   }
   return false;
+}
+
+// Until something happens, or that time; or, while messages come one upon the other, for a moment,
+// in which none of them wakes it.
+void Worker::rest(LockedState& state, std::optional<TimePoint> until) {
+  const TimePoint began = Clock::now();
+  if (busy_ && (!until || *until > began + kDoze)) {
+    state->dozing = true;
+    state.wait_until(changed_, began + kDoze);
+    state->dozing = false;
+    busy_ = state->queue.messages() > 1;
+    return;
+  }
+  if (until)
+    state.wait_until(changed_, *until);
+  else
+    state.wait(changed_);
+  busy_ = Clock::now() - began < kDoze;
 }
 
 bool Worker::expire_pending(LockedState& state) {

@@ -110,6 +110,7 @@ class Worker : private HandlerRequests {
     LaneQueue queue;
     LaneQueue::Taken taken;  // its batch is what the worker is busy with
     bool handing_over = false;
+    bool dozing = false;  // it looks for messages by itself, in a moment
     std::optional<TimePoint> alarm;
     bool paused = false;
     bool closing = false;
@@ -147,6 +148,7 @@ class Worker : private HandlerRequests {
   void run();
   static bool is_done(const State& state);
   bool wait_for_work(LockedState& state);
+  void rest(LockedState& state, std::optional<TimePoint> until);
   bool expire_pending(LockedState& state);
   bool read_more(LockedState& state);
   void read_page(LockedState& state, const LaneQueue::PageWanted& wanted);
@@ -196,6 +198,7 @@ class Worker : private HandlerRequests {
   // Of what is in the spool; the worker's own, made when they are needed.
   std::unique_ptr<Backlog> backlog_;
   std::unique_ptr<Parked> parked_;
+  bool busy_ = false;       // messages come one upon the other; the worker's own
   TimePoint read_again_{};  // after a failure
   bool read_failed_ = false;
   std::atomic<TimePoint> call_began_{TimePoint()};  // the epoch while no call is running

@@ -293,14 +293,24 @@ struct Plan {
   double seconds = 5;  // of a steady load
   std::string out;
   std::vector<std::string> loads{"firehose", "mosquitto", "1000/s", "5000/s"};
+  std::string subject;  // part of its name
+
+  std::vector<Subject> subjects() const {
+    std::vector<Subject> chosen;
+    std::ranges::copy_if(kSubjects, std::back_inserter(chosen), [this](const Subject& one) {
+      return one.name.find(subject) != std::string::npos;
+    });
+    return chosen;
+  }
 };
 
 using Measure = std::function<Figures(const Subject&)>;
 
 Json rounds_of(const Plan& plan, const std::string& load, const Measure& measure) {
   std::map<std::string, std::vector<Figures>> all;
+  const std::vector<Subject> subjects = plan.subjects();
   for (int round = 1; round <= plan.rounds; ++round)
-    for (const Subject& subject : kSubjects) {
+    for (const Subject& subject : subjects) {
       // It prints what it gets, and says nothing of latencies.
       if (load.ends_with("/s") && subject.kind == Kind::mosquitto_sub) continue;
       all[subject.name].push_back(measure(subject));
@@ -309,7 +319,7 @@ Json rounds_of(const Plan& plan, const std::string& load, const Measure& measure
                  all[subject.name].back().at("messages_per_second"));
     }
   Json results;
-  for (const Subject& subject : kSubjects)
+  for (const Subject& subject : subjects)
     if (all.contains(subject.name)) results[subject.name] = summary(all.at(subject.name));
   return results;
 }
@@ -358,7 +368,7 @@ void compare(const Plan& plan) {
     print_table(load, results[load]);
   }
   fmt::print("\n### system calls a message, firehose\n\n");
-  for (const Subject& subject : kSubjects)
+  for (const Subject& subject : plan.subjects())
     if (subject.kind != Kind::mosquitto_sub)
       if (const auto calls = system_calls(subject, {.count = plan.messages})) {
         results["system calls"][subject.name] = *calls;
@@ -378,6 +388,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--seconds", plan.seconds, "of a steady load")->capture_default_str();
   app.add_option("--load", plan.loads, "firehose, mosquitto, or a rate such as 5000/s");
+  app.add_option("--subject", plan.subject, "only those with this in their name");
   app.add_option("--out", plan.out, "a JSON file");
   CLI11_PARSE(app, argc, argv);
   bench::compare(plan);

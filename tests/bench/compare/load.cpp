@@ -58,6 +58,11 @@ void Sender::read_from(fastmqttd::UniqueFd connection) {
   connection_ = std::move(connection);
   const int on = 1;
   ::setsockopt(connection_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // What is measured is not to be slowed by waking us for each acknowledgement.
+  const int low_water = kAtOnce * 4;
+  const timeval at_latest{0, 1000};
+  ::setsockopt(connection_.get(), SOL_SOCKET, SO_RCVLOWAT, &low_water, sizeof low_water);
+  ::setsockopt(connection_.get(), SOL_SOCKET, SO_RCVTIMEO, &at_latest, sizeof at_latest);
   thread_ = std::thread([this] { read(); });
 }
 
@@ -80,6 +85,7 @@ void Sender::read() {
   std::string bytes;
   for (;;) {
     const ssize_t size = ::recv(connection_.get(), some.data(), some.size(), 0);
+    if (size < 0 && errno == EAGAIN) continue;
     if (size <= 0) break;
     bytes.append(some.data(), static_cast<std::size_t>(size));
     // PUBACKs come by the thousand: they are skipped in place.
