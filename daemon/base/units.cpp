@@ -16,8 +16,8 @@ struct Unit {
 };
 
 // Largest first: formatting takes the first one that divides.
-constexpr std::array kTimeUnits{Unit{"h", 3'600'000}, Unit{"m", 60'000}, Unit{"s", 1'000},
-                                Unit{"ms", 1}};
+constexpr std::array kTimeUnits{Unit{"d", 86'400'000}, Unit{"h", 3'600'000}, Unit{"m", 60'000},
+                                Unit{"s", 1'000}, Unit{"ms", 1}};
 constexpr std::array kSizeUnits{Unit{"GiB", 1ull << 30}, Unit{"MiB", 1ull << 20},
                                 Unit{"KiB", 1ull << 10}, Unit{"", 1}};
 

@@ -259,6 +259,24 @@ std::optional<Tree> read_file(const std::string& file, std::vector<Problem>& pro
   }
 }
 
+// An entry may stand in several files, but with one plugin: of two it is a name that was taken
+// twice, and what runs would have the options of both.
+void report_other_plugins(const Tree& earlier, const Tree& later, std::vector<Problem>& problems) {
+  const TreeMember* const before = earlier.find("handlers");
+  const TreeMember* const after = later.find("handlers");
+  if (!before || !after) return;
+  for (const TreeMember& entry : after->value.members) {
+    const TreeMember* const known = before->value.find(entry.key);
+    const TreeMember* const old = known ? known->value.find("plugin") : nullptr;
+    const TreeMember* const other = entry.value.find("plugin");
+    if (!old || !other || old->value.null() || other->value.null()) continue;
+    if (old->value.text == other->value.text) continue;
+    problems.push_back({other->value.place, join_path(join_path("handlers", entry.key), "plugin"),
+                        "is another one than at " + to_string(old->value.place),
+                        "expected one plugin for an entry, or another name for one of the two"});
+  }
+}
+
 Config read_tree(const Tree& tree, Reading reading) {
   Config config;
   config.plugin_directories = default_plugin_directories();
@@ -299,6 +317,7 @@ Config read_config(const fs::path& file, std::vector<Problem>& all_problems) {
     std::optional<Tree> tree = read_file(name, problems);
     if (!tree) continue;
     read_tree(*tree, {&problems, false, false});
+    report_other_plugins(merged, *tree, problems);
     merge(merged, std::move(*tree));
   }
   Config config = read_tree(merged, {&problems, true, true});

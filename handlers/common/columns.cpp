@@ -101,7 +101,7 @@ Cell to_any_cell(Value value) {
 }  // namespace
 
 Columns::Columns(const Host& host, const Dialect& dialect)
-    : handler_(host.name()), dialect_(dialect) {
+    : handler_(host.name()), dialect_(dialect), missing_(host) {
   const std::int32_t kind = host.raw()->config_kind(host.raw(), "columns", nullptr);
   if (kind == FASTMQTT_ABSENT) {
     for (const auto& [name, text] : kDefaults) {
@@ -184,6 +184,10 @@ const Column* Columns::find(std::string_view name) const {
 
 std::optional<Row> Columns::row(const Message& message, std::string& reason) const {
   Source source(message, handler_);
+  return row(source, reason);
+}
+
+std::optional<Row> Columns::row(Source& source, std::string& reason) const {
   Row row;
   row.reserve(list_.size());
   for (const Column& column : list_) {
@@ -223,10 +227,11 @@ std::optional<Cell> Columns::cell(const Column& column, Source& source, std::str
 std::map<std::size_t, Row> Columns::rows(const Host& host, Batch& batch) const {
   std::map<std::size_t, Row> rows;
   for (std::size_t i = 0; i < batch.size(); ++i) {
+    Source source(batch[i], handler_);
     std::string reason;
-    if (auto one = row(batch[i], reason))
+    if (auto one = row(source, reason))
       rows.emplace_hint(rows.end(), i, std::move(*one));
-    else
+    else if (!missing_.skips(source))
       reject(host, batch, i, reason);
   }
   return rows;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "fastmqtt/handler.hpp"
+#include "handlers/common/missing.hpp"
 #include "handlers/common/template.hpp"
 
 namespace fastmqtt::common {
@@ -62,7 +63,7 @@ struct Column {
 
 class Columns {
  public:
-  // From the options `columns` and `upsert`; throws OptionError.
+  // From the options `columns`, `upsert` and `missing`; throws OptionError.
   Columns(const Host& host, const Dialect& dialect);
 
   const std::vector<Column>& list() const { return list_; }
@@ -70,7 +71,8 @@ class Columns {
   // Nothing when the message has no such row, with why in `reason`.
   std::optional<Row> row(const Message& message, std::string& reason) const;
 
-  // Of all messages that have one, by their places; the others are rejected, and why is logged.
+  // Of all messages that have one, by their places; the others are rejected, and why is logged, or
+  // skipped, as the option `missing` says.
   std::map<std::size_t, Row> rows(const Host& host, Batch& batch) const;
 
   // In SQL; `table` stands there as it is.  The insert's parameters are $1, $2 ...
@@ -78,6 +80,7 @@ class Columns {
   std::string insert_into(const std::string& table) const;
 
  private:
+  std::optional<Row> row(Source& source, std::string& reason) const;
   Column read(const Host& host, const std::string& name) const;
   const ColumnType& type_of(const Template& value) const;
   const Column* find(std::string_view name) const;
@@ -86,6 +89,7 @@ class Columns {
 
   const std::string handler_;
   const Dialect dialect_;
+  const Missing missing_;
   std::vector<Column> list_;
   std::vector<std::string> upsert_;
 };

@@ -54,13 +54,12 @@ class Probe {
     host.log(Level::info, columns_.create_table("t"));
     host.log(Level::info, columns_.insert_into("t"));
   }
-  Result on_message(const Message& message) {
-    std::string reason, all;
-    const auto row = columns_.row(message, reason);
-    if (row)
-      for (const Cell& cell : *row) all += (all.empty() ? "" : "; ") + shown(cell);
-    host_.log(Level::info, row ? all : reason);
-    return row ? Result::ok : Result::reject;
+  void on_messages(Batch batch) {
+    for (const auto& [i, row] : columns_.rows(host_, batch)) {
+      std::string all;
+      for (const Cell& cell : row) all += (all.empty() ? "" : "; ") + shown(cell);
+      host_.log(Level::info, all);
+    }
   }
 
  private:
@@ -160,6 +159,24 @@ TEST(Columns, AreLeftOutWhereTheySaySo) {
   EXPECT_EQ(tester.row("warm"), "text site; NULL");
   Tester strict({{"columns.b", "{json:/b}"}});
   EXPECT_EQ(strict.row("{}"), "column 'b': the payload has no /b");
+}
+
+TEST(Columns, SkipWhatHasNoSuchRow) {
+  Tester tester({{"columns.a.value", "{json:/a}"},
+                 {"columns.a.optional", "true"},
+                 {"columns.b.value", "{json:/b}"},
+                 {"columns.b.type", "integer"},
+                 {"missing", "skip"}});
+  const std::size_t logged = tester.logs().size();
+  EXPECT_THAT(tester.deliver_batch({{"t", R"({"a": 1})"}, {"t", "online"}, {"t", R"({"b": 7})"}}),
+              ElementsAre(Result::ok, Result::ok, Result::ok));
+  EXPECT_EQ(tester.logs().size(), logged + 1) << "the row";
+  EXPECT_EQ(tester.last_log(), "NULL; int 7");
+  EXPECT_EQ(tester.counts().at("skipped"), 2u);
+  EXPECT_EQ(tester.deliver("t", R"({"b": "warm"})"), Result::reject) << "it is there, and bad";
+  EXPECT_EQ(tester.last_log(), "column 'b': it is no whole number");
+  EXPECT_EQ(tester.counts().at("skipped"), 2u);
+  EXPECT_THAT(refusal({{"missing", "ignore"}}), HasSubstr("missing: expected one of reject, skip"));
 }
 
 TEST(Columns, NameMistakes) {

@@ -174,6 +174,16 @@ const Source::Json& Source::json() {
   return *json_;
 }
 
+void Source::begin() {
+  missing_.clear();
+  found_nothing_ = false;
+}
+
+void Source::miss(std::string what) {
+  missing_ = std::move(what);
+  found_nothing_ = true;
+}
+
 // ---- the template ------------------------------------------------------------------------------
 
 Template::Template(std::string_view text) {
@@ -262,11 +272,16 @@ Template::Part Template::placeholder(std::string_view text) {
     return part;
   }
   if (begins("property.", Kind::property) && !part.argument.empty()) return part;
+  // Not the text: it may be a body of JSON, with a secret in it.
+  if (text.find_first_of("{\"\n") != std::string_view::npos)
+    throw std::invalid_argument(
+        "a '{' that begins no placeholder: write '{{' and '}}' for braces that stand for "
+        "themselves");
   throw std::invalid_argument(
       in_quotes("{" + std::string(text) + "}") +
       " is no placeholder: expected topic, topic.N, payload, number, json:/POINTER, time, "
       "time:FORM, utc, time.s, time.ms, time.ns, property.NAME, qos, retain, handler or "
-      "message_id");
+      "message_id; '{{' for a brace that stands for itself");
 }
 
 std::optional<Value> Template::find(const Part& part, Source& source) {
@@ -316,11 +331,12 @@ std::optional<Value> Template::find(const Part& part, Source& source) {
     case Kind::message_id: return static_cast<std::int64_t>(message.message_id());
   }
   if (!found && part.fallback) return Value(*part.fallback);
-  if (!found) source.missing_ = missing;
+  if (!found) source.miss(std::move(missing));
   return found;
 }
 
 std::optional<std::string> Template::fill(Source& source, Escape escape) const {
+  source.begin();
   std::string filled;
   for (const Part& part : parts_) {
     const auto found = find(part, source);
@@ -328,7 +344,7 @@ std::optional<std::string> Template::fill(Source& source, Escape escape) const {
     auto text = to_text(*found);
     if (!text) text = part.fallback;  // null
     if (!text) {
-      source.missing_ = "the payload has null at " + part.argument;
+      source.miss("the payload has null at " + part.argument);
       return std::nullopt;
     }
     filled += part.kind == Kind::text ? *text : escape(*text);
@@ -337,12 +353,14 @@ std::optional<std::string> Template::fill(Source& source, Escape escape) const {
 }
 
 std::optional<Value> Template::value(Source& source) const {
+  source.begin();
   if (parts_.size() == 1) return find(parts_.front(), source);
   const auto text = fill(source);
   return text ? std::optional<Value>(*text) : std::nullopt;
 }
 
 std::optional<Value> Template::json(Source& source) const {
+  source.begin();
   const Kind kind = parts_.size() == 1 ? parts_.front().kind : Kind::text;
   if (kind == Kind::payload || kind == Kind::json) {
     const Part& part = parts_.front();
@@ -355,7 +373,7 @@ std::optional<Value> Template::json(Source& source) const {
         return Value(kind == Kind::payload ? std::string(source.message_.payload()) : dump(found));
       }
     } else if (!part.fallback) {
-      source.missing_ = "the payload is no JSON";
+      source.miss("the payload is no JSON");
       return std::nullopt;
     }
   }

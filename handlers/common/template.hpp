@@ -53,19 +53,24 @@ class Source {
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 
-  // What the last placeholder that was not filled was after: "the payload has no /a/b".
+  // Why the last template was not filled: "the payload has no /a/b"; empty when it was.
   const std::string& missing() const { return missing_; }
+  // Whether that is because a placeholder found nothing, and not because it found what will not do.
+  bool found_nothing() const { return found_nothing_; }
 
  private:
   friend class Template;
   struct Json;
 
   const Json& json();
+  void begin();  // of a template
+  void miss(std::string what);
 
   const Message message_;
   const std::string_view handler_;
   std::unique_ptr<Json> json_;
   std::string missing_;
+  bool found_nothing_ = false;
 };
 
 class Template {

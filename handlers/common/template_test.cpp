@@ -9,6 +9,7 @@
 namespace fastmqtt::common {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // A message on the stack.
@@ -99,6 +100,25 @@ TEST(Template, LeavesUnfilledWhatFindsNothing) {
   EXPECT_EQ(filled("{number}", {.payload = "warm"}), "nothing: the payload is no number");
   EXPECT_EQ(filled("{property.unit}"), "nothing: the message has no property unit");
   EXPECT_EQ(filled("{topic.2}", {.topic = "a//b"}), "") << "an empty level is one";
+}
+
+TEST(Template, TellsWhatWasNotThereFromWhatWillNotDo) {
+  Given given{.payload = R"({"a": null})", .user = {{"bytes", "\xff"}}};
+  const fastmqtt_message raw = given.raw();
+  Source source(Message(&raw), "archive");
+  EXPECT_FALSE(source.found_nothing());
+  for (const char* text : {"{topic.4}", "{number}", "{json:/b}", "{property.unit}", "{json:/a}"}) {
+    EXPECT_EQ(Template(text).fill(source), std::nullopt) << text;
+    EXPECT_TRUE(source.found_nothing()) << text;
+  }
+  EXPECT_EQ(Template("{json:/a}").value(source), Value(nullptr)) << "null is a value here";
+  EXPECT_FALSE(source.found_nothing());
+  EXPECT_EQ(source.missing(), "");
+  EXPECT_EQ(Template("{json:/b}").json(source), std::nullopt);
+  EXPECT_TRUE(source.found_nothing());
+  EXPECT_EQ(Template("{property.bytes}").json(source), std::nullopt);
+  EXPECT_EQ(source.missing(), "it is no UTF-8");
+  EXPECT_FALSE(source.found_nothing());
 }
 
 TEST(Template, KnowsTheTime) {
@@ -192,7 +212,13 @@ TEST(Template, NamesMistakes) {
   EXPECT_THAT(mistake("a {topic"), HasSubstr("at character 3: a '{' without its '}'"));
   EXPECT_THAT(mistake("topic}"), HasSubstr("at character 6: a '}' without its '{'"));
   EXPECT_THAT(mistake("{}"), HasSubstr("'{}' is no placeholder: expected topic"));
-  EXPECT_THAT(mistake("{tpoic}"), HasSubstr("'{tpoic}' is no placeholder"));
+  EXPECT_THAT(mistake("{tpoic}"), AllOf(HasSubstr("'{tpoic}' is no placeholder"),
+                                        HasSubstr("'{{' for a brace that stands for itself")));
+  for (const char* json : {R"({"token": "secret", "text": "{payload}"})", "{a: {payload}}",
+                           "{\n  a: 1}", R"({"a": "{json:/a|-}"})"})
+    EXPECT_EQ(mistake(json),
+              "at character 1: a '{' that begins no placeholder: write '{{' and '}}' for braces "
+              "that stand for themselves");
   EXPECT_THAT(mistake("{topic.0}"), HasSubstr("expected the number of a level"));
   EXPECT_THAT(mistake("{topic.x}"), HasSubstr("expected the number of a level"));
   EXPECT_THAT(mistake("{json:a}"), HasSubstr("'a' is no JSON pointer"));

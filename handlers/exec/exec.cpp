@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fastmqtt/handler.hpp"
+#include "handlers/common/missing.hpp"
 #include "handlers/common/template.hpp"
 #include "handlers/common/time_left.hpp"
 #include "handlers/exec/child.hpp"
@@ -75,9 +76,9 @@ std::map<int, Result> answers(const fastmqtt::Host& host) {
 
 class Exec {
  public:
-  static constexpr const char* options[] = {"command",   "parallel",    "timeout",
-                                            "directory", "environment", "exit_status",
-                                            "output",    "publish",     "persistent"};
+  static constexpr const char* options[] = {"command",     "parallel",    "timeout", "directory",
+                                            "environment", "exit_status", "output",  "publish",
+                                            "persistent",  "missing"};
 
   explicit Exec(fastmqtt::Host host)
       : host_(host),
@@ -89,6 +90,7 @@ class Exec {
         directory_(host.option("directory", "")),
         environment_(host.map("environment")),
         answers_(answers(host)),
+        missing_(host),
         output_(host.option(
             "output", Output::log,
             {{"log", Output::log}, {"ignore", Output::ignore}, {"publish", Output::publish}})) {
@@ -129,6 +131,7 @@ class Exec {
     std::string why;
     auto job = make_job(message, source, why);
     if (!job) {
+      if (missing_.skips(source)) return Result::ok;
       host_.log(Level::error, why + ": the command cannot be made", message);
       return Result::reject;
     }
@@ -159,7 +162,7 @@ class Exec {
         throw OptionError(
             "command." + std::to_string(i),
             "no placeholders with persistent: the program is given messages in lines");
-    for (const char* other : {"exit_status", "output", "publish"})
+    for (const char* other : {"exit_status", "output", "publish", "missing"})
       if (host_.config(other) || !host_.members(other).empty())
         throw OptionError(other, "has no effect with persistent: the program says what it means");
     fastmqtt::exec::Command command{.program = program_};
@@ -310,6 +313,7 @@ class Exec {
   const std::string directory_;
   const std::vector<std::pair<std::string, std::string>> environment_;
   const std::map<int, Result> answers_;
+  const fastmqtt::common::Missing missing_;
   const Output output_;
   std::optional<Template> publish_topic_;
   fastmqtt::PublishOptions publish_options_;

@@ -70,6 +70,17 @@ TEST_F(ExecHandler, FillsArgumentsAndNeverAsksAShell) {
   EXPECT_THAT(tester.last_log(), HasSubstr("the topic has no level 2"));
 }
 
+TEST_F(ExecHandler, SkipsWhatHasNothingForAPlaceholder) {
+  HandlerTester tester({{"command.0", "echo"}, {"command.1", "{json:/a}"}, {"missing", "skip"}});
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = "{}"}), Result::ok);
+  EXPECT_THAT(tester.logs(), ::testing::IsEmpty());
+  EXPECT_EQ(tester.counts().at("skipped"), 1u);
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = R"({"a": "\u0000"})"}), Result::reject);
+  EXPECT_EQ(answer(tester, {.topic = "a", .payload = R"({"a": 1})"}), Result::ok);
+  EXPECT_EQ(tester.last_log(), "1");
+  EXPECT_EQ(tester.counts().at("skipped"), 1u);
+}
+
 TEST_F(ExecHandler, ItsExitStatusIsTheAnswer) {
   HandlerTester tester({{"command.0", "sh"},
                         {"command.1", "-c"},

@@ -14,6 +14,7 @@
 
 #include "fastmqtt/handler.hpp"
 #include "handlers/common/message_json.hpp"
+#include "handlers/common/missing.hpp"
 #include "handlers/common/template.hpp"
 #include "handlers/file/line.hpp"
 #include "handlers/file/open_files.hpp"
@@ -81,13 +82,14 @@ std::optional<Template> format_of(const Host& host) {
 
 class File {
  public:
-  static constexpr const char* options[] = {"path", "format", "rotate",
-                                            "sync", "mode",   "open_files"};
+  static constexpr const char* options[] = {"path", "format",     "rotate", "sync",
+                                            "mode", "open_files", "missing"};
 
   explicit File(Host host)
       : host_(host),
         path_(host),
         format_(format_of(host)),
+        missing_(host),
         rotation_(rotation_of(host)),
         rotated_(host.counter("rotated")),
         files_(host,
@@ -148,6 +150,7 @@ class File {
       if (!line) why = source.missing();
     }
     if (!line) {
+      if (missing_.skips(source)) return 0;
       host_.log(Level::error, why + ": there is no line for it, or no file", message);
       batch.answer(i, Result::reject);
       return 0;
@@ -218,6 +221,7 @@ class File {
   const Host host_;
   const fastmqtt::file::Path path_;
   const std::optional<Template> format_;
+  const fastmqtt::common::Missing missing_;
   const Rotation rotation_;
   const fastmqtt::Counter rotated_;
   fastmqtt::file::OpenFiles files_;

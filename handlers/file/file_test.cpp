@@ -94,6 +94,17 @@ TEST_F(FileHandler, WritesATemplateOneLineEach) {
   EXPECT_THAT(tester.last_log(), HasSubstr("the topic has no level 2"));
 }
 
+TEST_F(FileHandler, SkipsWhatHasNothingForAPlaceholder) {
+  HandlerTester tester({{"path", file("{topic.2}")}, {"format", "{json:/a}"}, {"missing", "skip"}});
+  EXPECT_THAT(tester.deliver_batch({{"x", R"({"a": 1})"}, {"x/y", "{}"}, {"x/y", R"({"a": 2})"}}),
+              ::testing::Each(Result::ok));
+  EXPECT_EQ(text(file("y")), "2\n");
+  EXPECT_THAT(tester.logs(), ::testing::IsEmpty());
+  EXPECT_EQ(tester.counts().at("skipped"), 2u);
+  EXPECT_EQ(tester.deliver("x/spool.db", R"({"a": 1})"), Result::reject);
+  EXPECT_EQ(tester.counts().at("skipped"), 2u);
+}
+
 TEST_F(FileHandler, ABatchGoesToEachFileInOrder) {
   HandlerTester tester({{"path", file("{topic}")}, {"format", "{payload}"}});
   std::vector<TestMessage> messages;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fastmqtt/handler.hpp"
+#include "handlers/common/missing.hpp"
 #include "handlers/common/template.hpp"
 
 namespace {
@@ -66,7 +67,8 @@ std::string_view cut(std::string_view text, std::size_t limit) {
 
 class Log {
  public:
-  static constexpr const char* options[] = {"max_payload", "text", "level", "fields", "retained"};
+  static constexpr const char* options[] = {"max_payload", "text",     "level",
+                                            "fields",      "retained", "missing"};
 
   explicit Log(fastmqtt::Host host)
       : host_(host),
@@ -78,7 +80,8 @@ class Log {
                             {"error", Level::error}})),
         retained_(host.option(
             "retained", Retained::all,
-            {{"all", Retained::all}, {"skip", Retained::skip}, {"only", Retained::only}})) {
+            {{"all", Retained::all}, {"skip", Retained::skip}, {"only", Retained::only}})),
+        missing_(host) {
     if (host.config("text")) text_.emplace(template_option(host, "text", nullptr));
     for (const std::string& name : host.members("fields")) {
       const std::string path = "fields." + name;
@@ -114,6 +117,7 @@ class Log {
   static constexpr std::size_t kLongestField = 65'536;
 
   Result reject(const Message& message, const Source& source, const std::string& what) const {
+    if (missing_.skips(source)) return Result::ok;
     host_.log(Level::error, source.missing() + ", which " + what + " needs", message);
     return Result::reject;
   }
@@ -136,6 +140,7 @@ class Log {
   const std::size_t max_payload_;  // bytes
   const Level level_;
   const Retained retained_;
+  const fastmqtt::common::Missing missing_;
   std::optional<Template> text_;  // else the payload
   std::vector<FieldOption> fields_;
 };

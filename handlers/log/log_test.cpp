@@ -80,6 +80,10 @@ TEST(LogHandler, RejectsWhatHasNoSuchField) {
   HandlerTester with_default({{"fields.VALUE", "{json:/value|none}"}, {"text", "{payload}"}});
   EXPECT_EQ(with_default.deliver("a", "{}"), Result::ok);
   EXPECT_EQ(with_default.last_fields().at("VALUE"), "none");
+  HandlerTester lenient({{"fields.VALUE", "{json:/value}"}, {"missing", "skip"}});
+  EXPECT_EQ(lenient.deliver("a", "{}"), Result::ok);
+  EXPECT_TRUE(lenient.logs().empty());
+  EXPECT_EQ(lenient.counts().at("skipped"), 1u);
 }
 
 TEST(LogHandler, MakesADifferenceOfWhatIsRetained) {

@@ -2,6 +2,9 @@
 //
 // What a call of the script publishes is kept until it returns, and goes out when the message is
 // done with: never of a call that failed, or is to be tried again.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -46,6 +49,18 @@ constexpr milliseconds kSlack{500};         // before the daemon would take the 
 constexpr milliseconds kTimersAtOnce{500};  // then messages have their turn
 constexpr std::chrono::seconds kSendAgain{1};
 
+// Why it is not to be run, empty when it may be.  Who can change it can publish whatever the daemon
+// may, as with the configuration: this is the same rule.
+std::string unsafe_reason(const std::string& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) return "it cannot be reached";
+  if (status.st_uid != 0 && status.st_uid != ::geteuid())
+    return "it belongs to user " + std::to_string(status.st_uid) +
+           ": expected root, or the daemon's user";
+  if ((status.st_mode & S_IWOTH) != 0) return "it may be written by everybody: chmod o-w it";
+  return {};
+}
+
 // What is in the script's file.
 std::string read_script(const fastmqtt::Host& host, const std::string& file) {
   const auto check = [](bool good, const std::string& what) {
@@ -56,6 +71,7 @@ std::string read_script(const fastmqtt::Host& host, const std::string& file) {
   const fs::file_status status = fs::status(file, error);
   check(fs::exists(status), "there is no such file, or it cannot be reached");
   check(fs::is_regular_file(status), "it is no regular file");
+  if (const std::string why = unsafe_reason(file); !why.empty()) throw OptionError("script", why);
   check(fs::file_size(file, error) <= kLargestScript, "it is larger than 1MiB");
   host.uses_file(file);
   std::ifstream in(file, std::ios::binary);

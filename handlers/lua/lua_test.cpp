@@ -427,6 +427,19 @@ TEST_F(LuaHandler, RefusesFilesThatAreNone) {
               HasSubstr("script"));
 }
 
+TEST_F(LuaHandler, RefusesScriptsThatOthersMayChange) {
+  const std::string script = write("function on_message() end");
+  ASSERT_EQ(::chmod(script.c_str(), 0666), 0);
+  EXPECT_EQ(fastmqttd::testing::refusal({{"script", script}}),
+            "script: it may be written by everybody: chmod o-w it");
+  ASSERT_EQ(::chmod(script.c_str(), 0664), 0);
+  EXPECT_EQ(fastmqttd::testing::refusal({{"script", script}}), "none");
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+  ASSERT_EQ(::chown(script.c_str(), 12345, 0), 0);
+  EXPECT_THAT(fastmqttd::testing::refusal({{"script", script}}),
+              HasSubstr("script: it belongs to user 12345: expected"));
+}
+
 TEST_F(LuaHandler, RefusesOptionsOutOfRange) {
   const std::string good = "function on_message() end";
   EXPECT_THAT(refusal(good, {{"max_instructions", "1"}}),

@@ -21,6 +21,7 @@ class LuaHandler : public fastmqttd::testing::HandlerTest {
 
   std::string write(const std::string& text, const std::string& name = "x.lua") const {
     std::ofstream(file(name), std::ios::binary) << text;
+    std::filesystem::permissions(file(name), std::filesystem::perms(0644));
     return file(name);
   }
   // A handler of that script, the test's own one.
@@ -28,7 +29,8 @@ class LuaHandler : public fastmqttd::testing::HandlerTest {
     return run_file(write(text), more);
   }
   HandlerTester& example(const std::string& name, std::initializer_list<Option> more = {}) {
-    return run_file(std::string(HANDLER_EXAMPLES "/") + name, more);
+    // A copy, for the sources may be somebody else's.
+    return run_file(write(text(std::string(HANDLER_EXAMPLES "/") + name), name), more);
   }
   HandlerTester& run_file(const std::string& path, std::initializer_list<Option> more) {
     options_.assign(more);

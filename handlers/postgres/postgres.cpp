@@ -46,8 +46,8 @@ bool is_fault_of_row(const std::string& state) {
 
 class Postgres {
  public:
-  static constexpr const char* options[] = {"connection", "table", "create_table", "columns",
-                                            "upsert"};
+  static constexpr const char* options[] = {"connection", "table",  "create_table",
+                                            "columns",    "upsert", "missing"};
 
   explicit Postgres(fastmqtt::Host host)
       : host_(host), target_(target_option(host)), table_(host), outage_(host) {

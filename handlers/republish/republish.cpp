@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fastmqtt/handler.hpp"
+#include "handlers/common/missing.hpp"
 #include "handlers/common/template.hpp"
 #include "handlers/republish/broker_options.hpp"
 #include "handlers/republish/other_broker.hpp"
@@ -47,20 +48,21 @@ constexpr Words kProperties[] = {{"content_type", FASTMQTT_CONTENT_TYPE},
 
 // Which properties are carried over.  Those that tell what the payload is go with the payload.
 std::set<std::uint32_t> read_properties(const fastmqtt::Host& host, bool new_payload) {
-  std::set<std::uint32_t> carried;
+  std::set<std::uint32_t> all, carried;
+  for (const auto& [word, id] : kProperties) all.insert(id);
   if (!is_given(host, "properties")) {
-    for (const auto& [word, id] : kProperties) carried.insert(id);
-    if (new_payload) carried.erase(FASTMQTT_CONTENT_TYPE);
-    if (new_payload) carried.erase(FASTMQTT_PAYLOAD_FORMAT_INDICATOR);
-    return carried;
+    if (new_payload) all.erase(FASTMQTT_CONTENT_TYPE);
+    if (new_payload) all.erase(FASTMQTT_PAYLOAD_FORMAT_INDICATOR);
+    return all;
   }
   const std::vector<std::string> words = host.list("properties");
   if (words == std::vector<std::string>{"none"}) return carried;
+  if (words == std::vector<std::string>{"all"}) return all;
   for (const std::string& given : words) {
     const auto known = std::ranges::find(kProperties, given, &Words::first);
     if (known == std::end(kProperties))
       throw OptionError("properties",
-                        "expected none, or a list of content_type, payload_format, user, "
+                        "expected all, none, or a list of content_type, payload_format, user, "
                         "response_topic, correlation_data, expiry");
     carried.insert(known->second);
   }
@@ -83,8 +85,8 @@ unsigned hops_of(const Message& message, const char* property) {
 
 class Republish {
  public:
-  static constexpr const char* options[] = {"topic",      "payload",  "qos",   "retain",
-                                            "properties", "max_hops", "broker"};
+  static constexpr const char* options[] = {"topic",      "payload",  "qos",    "retain",
+                                            "properties", "max_hops", "broker", "missing"};
 
   explicit Republish(fastmqtt::Host host)
       : host_(host),
@@ -96,7 +98,8 @@ class Republish {
             host.option("retain", Retain::no,
                         {{"false", Retain::no}, {"true", Retain::yes}, {"keep", Retain::keep}})),
         max_hops_(host.option<unsigned>("max_hops", elsewhere_ ? 1 : 4, 1, kMostHops)),
-        came_back_(host.counter("came_back")) {
+        came_back_(host.counter("came_back")),
+        missing_(host) {
     check_topic();
     if (is_given(host, "payload"))
       payload_.emplace(fastmqtt::common::template_option(host, "payload", nullptr));
@@ -123,6 +126,7 @@ class Republish {
     Source source(message, host_.name());
     Publication publication;
     if (const std::string why = fill(message, source, publication); !why.empty()) {
+      if (missing_.skips(source)) return Result::ok;
       host_.log(Level::error, why, message);
       return Result::reject;
     }
@@ -225,6 +229,7 @@ class Republish {
   const Retain retain_;
   const unsigned max_hops_;
   const fastmqtt::Counter came_back_;
+  const fastmqtt::common::Missing missing_;
   bool came_back_logged_ = false;
   std::optional<Template> payload_;  // nothing: as it came
   std::optional<int> qos_;           // nothing: that of the message

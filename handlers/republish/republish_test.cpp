@@ -59,6 +59,22 @@ TEST(Republish, MakesThePayload) {
   EXPECT_EQ(tester.last_log(), "the payload has no /id: no topic can be made");
 }
 
+TEST(Republish, SkipsWhatHasNothingForAPlaceholder) {
+  HandlerTester tester(
+      {{"topic", "t/{topic.2}"}, {"payload", "{json:/temperature}"}, {"missing", "skip"}});
+  EXPECT_EQ(tester.deliver("zigbee2mqtt", R"({"temperature": 1})"), Result::ok);
+  EXPECT_EQ(tester.deliver("zigbee2mqtt/door", R"({"contact": true})"), Result::ok);
+  EXPECT_EQ(tester.deliver("zigbee2mqtt/door", R"({"temperature": null})"), Result::ok);
+  EXPECT_EQ(tester.deliver("zigbee2mqtt/bridge", "online"), Result::ok);
+  EXPECT_THAT(tester.published(), ::testing::IsEmpty());
+  EXPECT_THAT(tester.logs(), ::testing::IsEmpty());
+  EXPECT_EQ(tester.counts().at("skipped"), 4u);
+  EXPECT_EQ(tester.deliver("zigbee2mqtt/hall", R"({"temperature": 21.5})"), Result::ok);
+  EXPECT_EQ(tester.published().back().payload, "21.5");
+  EXPECT_EQ(tester.deliver("zigbee2mqtt/\xc2\x80", R"({"temperature": 21.5})"), Result::reject);
+  EXPECT_EQ(tester.counts().at("skipped"), 4u);
+}
+
 TEST(Republish, RetainsAsItIsTold) {
   for (const auto& [word, in, out] :
        {std::tuple("false", true, false), std::tuple("keep", true, true),
@@ -128,6 +144,10 @@ TEST(Republish, CarriesProperties) {
   EXPECT_FALSE(out.payload_is_text);
   EXPECT_EQ(out.response_topic, "r");
 
+  HandlerTester every({{"topic", "b"}, {"payload", "{qos}"}, {"properties", "all"}});
+  EXPECT_EQ(every.deliver(message), Result::ok);
+  EXPECT_EQ(every.published().back().content_type, "text/plain") << "not the default's list";
+
   HandlerTester some({{"topic", "b"}, {"properties.0", "content_type"}});
   EXPECT_EQ(some.deliver(message), Result::ok);
   out = some.published().back();
@@ -189,7 +209,7 @@ TEST(Republish, SaysWhatIsWrongWithItsOptions) {
   EXPECT_EQ(refusal({{"topic", "b"}, {"retain", "yes"}}),
             "retain: expected one of false, true, keep");
   EXPECT_THAT(refusal({{"topic", "b"}, {"properties.0", "topic_alias"}}),
-              StartsWith("properties: expected none, or a list of content_type"));
+              StartsWith("properties: expected all, none, or a list of content_type"));
   EXPECT_EQ(refusal({{"topic", "b"}, {"max_hops", "0"}}),
             "max_hops: expected a whole number from 1 to 255");
 }
@@ -216,11 +236,11 @@ TEST(Republish, SaysWhatIsWrongWithTheOtherBroker) {
   EXPECT_THAT(
       refusal({{"broker.host", "h"}, {"broker.version", "3.1.1"}, {"broker.password", "x"}}),
       StartsWith("broker.password: needs a username"));
-  EXPECT_EQ(
-      refusal({{"broker.host", "h"},
-               {"broker.reconnect_delay", "2m"},
-               {"broker.reconnect_delay_max", "1m"}}),
-      "broker.reconnect_delay_max: expected a duration such as 250ms, 10s, 5m, 1h from 2m to 1h");
+  EXPECT_EQ(refusal({{"broker.host", "h"},
+                     {"broker.reconnect_delay", "2m"},
+                     {"broker.reconnect_delay_max", "1m"}}),
+            "broker.reconnect_delay_max: expected a duration such as 250ms, 10s, 5m, 1h, 7d from "
+            "2m to 1h");
   for (const char* bad : {"\xff", "a\nb", ""})
     EXPECT_EQ(why({"broker.client_id", bad}),
               "broker.client_id: expected text without control characters");

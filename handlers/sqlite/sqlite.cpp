@@ -65,7 +65,8 @@ std::string table_option(const fastmqtt::Host& host) {
 
 class Sqlite {
  public:
-  static constexpr const char* options[] = {"file", "table", "columns", "upsert", "busy_timeout"};
+  static constexpr const char* options[] = {"file",   "table",   "columns",
+                                            "upsert", "missing", "busy_timeout"};
 
   explicit Sqlite(fastmqtt::Host host)
       : host_(host),

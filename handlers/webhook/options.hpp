@@ -14,9 +14,9 @@
 
 namespace fastmqtt::webhook {
 
-inline constexpr const char* kOptions[] = {"url",      "method",  "headers",   "body",  "format",
-                                           "batch",    "user",    "password",  "tls",   "proxy",
-                                           "parallel", "timeout", "redirects", "status"};
+inline constexpr const char* kOptions[] = {"url",      "method",  "headers",   "body",   "format",
+                                           "batch",    "user",    "password",  "tls",    "proxy",
+                                           "parallel", "timeout", "redirects", "status", "missing"};
 
 struct Tls {
   bool verify = true;

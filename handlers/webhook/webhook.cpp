@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fastmqtt/handler.hpp"
+#include "handlers/common/missing.hpp"
 #include "handlers/common/template.hpp"
 #include "handlers/common/time_left.hpp"
 #include "handlers/webhook/options.hpp"
@@ -56,20 +57,22 @@ class Webhook {
  public:
   static constexpr auto& options = fastmqtt::webhook::kOptions;
 
-  explicit Webhook(fastmqtt::Host host) : host_(host), options_(host), sender_(host, options_) {}
+  explicit Webhook(fastmqtt::Host host)
+      : host_(host), missing_(host), options_(host), sender_(host, options_) {}
 
   Result on_message(const Message& message) {
+    Source source(message, host_.name());
     std::string problem;
-    auto job = make_job(message, problem);
+    auto job = make_job(message, source, problem);
     if (job) return sender_.take(std::move(*job));
+    if (missing_.skips(source)) return Result::ok;
     host_.log(Level::error, problem + ": nothing is sent", message);
     return Result::reject;
   }
 
  private:
-  std::optional<Job> make_job(const Message& message, std::string& problem) const {
+  std::optional<Job> make_job(const Message& message, Source& source, std::string& problem) const {
     Job job{message, {}, {}, {}, deadline_of(message)};
-    Source source(message, host_.name());
     if (!fill_url(source, job, problem) || !fill_headers(source, job, problem)) return std::nullopt;
     if (!options_.body) return job;
     auto body = options_.body->fill(source, problem);
@@ -110,6 +113,7 @@ class Webhook {
   }
 
   const fastmqtt::Host host_;
+  const fastmqtt::common::Missing missing_;
   const fastmqtt::webhook::Options options_;
   fastmqtt::webhook::Sender sender_;  // last: it uses the options
 };

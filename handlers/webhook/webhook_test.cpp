@@ -58,6 +58,32 @@ TEST(Webhook, FillsUrlHeadersAndBody) {
   EXPECT_EQ(request.body, "relay: 1&q=/\n%");
 }
 
+TEST(Webhook, SkipsWhatHasNothingForAPlaceholder) {
+  const WebServer server;
+  HandlerTester tester({{"url", server.url() + "/{topic.2}"},
+                        {"headers.X-Unit", "{property.unit}"},
+                        {"format", "json"},
+                        {"body", R"({{"v": {json:/v}}})"},
+                        {"missing", "skip"}});
+  const std::vector<std::pair<std::string, std::string>> unit = {{"unit", "C"}};
+  for (const TestMessage& message :
+       {TestMessage{.topic = "a", .payload = "{}"}, TestMessage{.topic = "a/b", .payload = "{}"},
+        TestMessage{.topic = "a/b", .payload = "{}", .user_properties = unit},
+        TestMessage{.topic = "a/b", .payload = "online", .user_properties = unit}})
+    EXPECT_EQ(answer(tester, message), Result::ok);
+  EXPECT_EQ(tester.counts().at("skipped"), 4u);
+  EXPECT_EQ(server.requests().size(), 0u);
+  EXPECT_THAT(tester.logs(), IsEmpty());
+  const std::string null = R"({"v": null})";
+  EXPECT_EQ(answer(tester, {.topic = "a/b", .payload = null, .user_properties = unit}), Result::ok);
+  EXPECT_EQ(server.requests().at(0).body, null) << "it is a value of JSON";
+  const std::string text = R"({"v": "warm"})";
+  EXPECT_EQ(answer(tester, {.topic = "a/b", .payload = text, .user_properties = unit}),
+            Result::reject)
+      << "it is there, and will not do";
+  EXPECT_EQ(tester.counts().at("skipped"), 4u);
+}
+
 TEST(Webhook, SendsAnEmptyHeaderTooAndNoneOfItsOwn) {
   std::string head;
   const RawServer server([&](int connection) {

@@ -19,19 +19,55 @@ std::vector<std::string> handlers_with_samples() {
   return names;
 }
 
-// As an operator makes it: all from `handlers` on.  What comes with the handlers is not installed
-// here, but in their folders.
-std::string uncommented(std::string text) {
-  constexpr std::string_view kInstalled = "/usr/share/doc/fastmqttd/handlers/";
-  for (std::size_t at; (at = text.find(": " + std::string(kInstalled))) != std::string::npos;)
-    text.replace(at + 2, kInstalled.size(), FASTMQTTD_SOURCE_DIR "/handlers/");
+// As an operator makes it: all from `handlers` on.
+std::string uncommented(const std::string& text) {
   std::istringstream lines(text.substr(text.find("#handlers:")));
   std::string all;
   for (std::string line; std::getline(lines, line);) all += line.substr(1) + "\n";
   return all;
 }
 
-class Samples : public HandlersTest, public ::testing::WithParamInterface<std::string> {
+class AllSamples : public HandlersTest {
+ protected:
+  AllSamples() {
+    daemon_.configure(daemon_.mqtt_section(broker_));
+    std::filesystem::create_directory(daemon_.file("conf.d"));
+  }
+  // Takes a sample into use.
+  void take(const std::string& handler) const {
+    install(handler);
+    std::string text = uncommented(read_file(kSamples / (handler + kEnding)));
+    put_example_in_place(text);
+    write_file(daemon_.file("conf.d") / (handler + ".yaml"), text);
+  }
+
+ private:
+  // What comes with the handlers is not installed here: a copy of it will do, which is the test's
+  // own as the sources may not be.
+  void put_example_in_place(std::string& text) const {
+    constexpr std::string_view kInstalled = ": /usr/share/doc/fastmqttd/";
+    const std::size_t at = text.find(kInstalled);
+    if (at == std::string::npos) return;
+    const std::size_t path = at + kInstalled.size();
+    const std::string name = text.substr(path, text.find('\n', path) - path);
+    const std::filesystem::path copy =
+        daemon_.file(std::filesystem::path(name).filename().string());
+    write_file(copy, read_file(std::filesystem::path(FASTMQTTD_SOURCE_DIR) / name));
+    text.replace(at + 2, kInstalled.size() - 2 + name.size(), copy.string());
+  }
+};
+
+// Whoever takes several wants several handlers.
+TEST_F(AllSamples, MayBeTakenTogether) {
+  const std::vector<std::string> handlers = handlers_with_samples();
+  for (const std::string& handler : handlers) take(handler);
+  const Finished done = daemon_.run({"--check"});
+  EXPECT_EQ(done.exit, Exit{}) << done.errors;
+  EXPECT_NE(done.output.find(std::to_string(handlers.size()) + " handlers"), std::string::npos)
+      << done.output;
+}
+
+class Samples : public AllSamples, public ::testing::WithParamInterface<std::string> {
  protected:
   const std::string text_ = read_file(kSamples / (GetParam() + kEnding));
 };
@@ -39,10 +75,7 @@ INSTANTIATE_TEST_SUITE_P(Handlers, Samples, ::testing::ValuesIn(handlers_with_sa
                          [](const auto& handler) { return handler.param; });
 
 TEST_P(Samples, AreRight) {
-  install(GetParam());
-  daemon_.configure(daemon_.mqtt_section(broker_));
-  std::filesystem::create_directory(daemon_.file("conf.d"));
-  write_file(daemon_.file("conf.d") / (GetParam() + ".yaml"), uncommented(text_));
+  take(GetParam());
   const Finished done = daemon_.run({"--check"});
   EXPECT_EQ(done.exit, Exit{}) << done.errors;
   EXPECT_NE(done.output.find("1 handler"), std::string::npos) << done.output;

@@ -93,21 +93,24 @@ TEST(Options, AreDurationsAsInTheRestOfTheConfiguration) {
   EXPECT_EQ(value({{"x", "5m"}}, ask), 5min);
   EXPECT_EQ(value({{"x", "1h"}}, ask), 1h);
   EXPECT_EQ(value({{"x", "60"}}, ask), 60s);
+  EXPECT_EQ(value({{"x", "2d"}}, [](Host h) { return h.option("x", 1h); }), 48h);
+  EXPECT_EQ(error({{"x", "2d"}}, [](Host h) { return h.option("x", 1h, 1h, 24h); }),
+            "x: expected a duration in whole hours such as 1h, 7d from 1h to 1d");
   for (const char* bad : {"0", "61m", "-1s", "1.5s", "10 s", "1h30m", "99999999999999999999", "s"})
     EXPECT_EQ(error({{"x", bad}}, ask),
-              "x: expected a duration such as 250ms, 10s, 5m, 1h from 1ms to 1h")
+              "x: expected a duration such as 250ms, 10s, 5m, 1h, 7d from 1ms to 1h")
         << bad;
   // Never rounded to what was not said.
   EXPECT_EQ(error({{"x", "1500ms"}}, [](Host h) { return h.option("x", 5s); }),
-            "x: expected a duration in whole seconds such as 10s, 5m, 1h");
+            "x: expected a duration in whole seconds such as 10s, 5m, 1h, 7d");
   EXPECT_EQ(error({{"x", "90m"}}, [](Host h) { return h.option("x", 5h); }),
-            "x: expected a duration in whole hours such as 1h");
+            "x: expected a duration in whole hours such as 1h, 7d");
   EXPECT_EQ(value({{"x", "3000ms"}}, [](Host h) { return h.option("x", 5s); }), 3s);
   EXPECT_EQ(error({{"x", "9000000000h"}}, [](Host h) { return h.option("x", 5ns); }),
-            "x: expected a duration such as 250ms, 10s, 5m, 1h")
+            "x: expected a duration such as 250ms, 10s, 5m, 1h, 7d")
       << "more nanoseconds than there are";
   EXPECT_EQ(error({{"x", "2m"}}, [](Host h) { return h.option("x", 5s, 0s, 60s); }),
-            "x: expected a duration in whole seconds such as 10s, 5m, 1h, at most 1m");
+            "x: expected a duration in whole seconds such as 10s, 5m, 1h, 7d, at most 1m");
 }
 
 TEST(Options, AreSizes) {

@@ -51,7 +51,8 @@ struct Unit {
   std::uint64_t factor;
 };
 // As in the rest of the configuration; the last one needs no name.
-inline constexpr Unit kTimeUnits[] = {{"ms", 1}, {"m", 60'000}, {"h", 3'600'000}, {"s", 1'000}};
+inline constexpr Unit kTimeUnits[] = {
+    {"ms", 1}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}, {"s", 1'000}};
 inline constexpr Unit kSizeUnits[] = {
     {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"", 1}};
 
@@ -136,10 +137,11 @@ template <class T>
 requires kIsDuration<T>
 struct OptionType<T> {
   static constexpr const char* kExpected =
-      T(1) <= std::chrono::milliseconds(1) ? "expected a duration such as 250ms, 10s, 5m, 1h"
-      : T(1) == std::chrono::seconds(1) ? "expected a duration in whole seconds such as 10s, 5m, 1h"
-      : T(1) == std::chrono::minutes(1) ? "expected a duration in whole minutes such as 5m, 1h"
-                                        : "expected a duration in whole hours such as 1h";
+      T(1) <= std::chrono::milliseconds(1) ? "expected a duration such as 250ms, 10s, 5m, 1h, 7d"
+      : T(1) == std::chrono::seconds(1)
+          ? "expected a duration in whole seconds such as 10s, 5m, 1h, 7d"
+      : T(1) == std::chrono::minutes(1) ? "expected a duration in whole minutes such as 5m, 1h, 7d"
+                                        : "expected a duration in whole hours such as 1h, 7d";
   static constexpr T kLeast = T::zero();
   static constexpr T kMost = T::max();
   static constexpr bool kAlwaysBounded = false;

@@ -12,6 +12,7 @@ TEST(Duration, ReadsEveryUnit) {
   EXPECT_EQ(parse_duration("10s"), 10s);
   EXPECT_EQ(parse_duration("5m"), 5min);
   EXPECT_EQ(parse_duration("1h"), 1h);
+  EXPECT_EQ(parse_duration("7d"), 7 * 24h);
   EXPECT_EQ(parse_duration("60"), 60s);
   EXPECT_EQ(parse_duration("0"), 0s);
 }
@@ -41,6 +42,8 @@ TEST(Units, FormatParsesBack) {
     EXPECT_EQ(parse_size(format_size(size)), size) << format_size(size);
   EXPECT_EQ(format_duration(90s), "90s");
   EXPECT_EQ(format_duration(1h), "1h");
+  EXPECT_EQ(format_duration(36h), "36h");
+  EXPECT_EQ(format_duration(48h), "2d");
   EXPECT_EQ(format_size(64 << 20), "64MiB");
 }
 

@@ -62,7 +62,7 @@ handlers:
     options: {n: 1, s: "1", list: [a, {b: ~}], e: {}, r: "${env:FASTMQTTD_TEST}", "true": x}
     enabled: false
     queue: {messages: 7, size: 1MiB, when_full: drop_newest}
-    retry: {attempts: unlimited, delay: 2s, delay_max: 3s, max_age: 24h}
+    retry: {attempts: unlimited, delay: 2s, delay_max: 3s, max_age: 1d}
     timeout: 1m
     skip_retained: true
   alpha:

@@ -131,7 +131,7 @@ TEST(ReaderErrors, Bools) {
 }
 
 TEST(ReaderErrors, DurationsAndSizes) {
-  const std::string form = ": expected a duration such as 250ms, 10s, 5m, 1h, from ";
+  const std::string form = ": expected a duration such as 250ms, 10s, 5m, 1h, 7d, from ";
   const std::string size =
       ": expected a size such as 64MiB, 512KiB or a number of bytes, from 1KiB to 1024GiB";
   expect_reports({
@@ -140,9 +140,9 @@ TEST(ReaderErrors, DurationsAndSizes) {
       {"mqtt: {connect_timeout: 500ms}",
        "1:25: mqtt.connect_timeout: cannot be '500ms'" + form + "1s to 10m"},
       {"mqtt: {reconnect_delay: 0}",
-       "1:25: mqtt.reconnect_delay: cannot be '0'" + form + "1ms to 24h"},
+       "1:25: mqtt.reconnect_delay: cannot be '0'" + form + "1ms to 1d"},
       {"mqtt: {reconnect_delay: \"10\"}",
-       "1:25: mqtt.reconnect_delay: cannot be \"10\"" + form + "1ms to 24h"},
+       "1:25: mqtt.reconnect_delay: cannot be \"10\"" + form + "1ms to 1d"},
       {"shutdown_timeout: 2d", "1:19: shutdown_timeout: cannot be '2d'" + form + "0 to 1h"},
       {"shutdown_timeout: {}", "1:19: shutdown_timeout: cannot be a map" + form + "0 to 1h"},
       {"handlers: {h: {queue: {size: 64MB}}}",
@@ -274,7 +274,8 @@ TEST(ReaderErrors, AWrongValueIsNotJudgedTwice) {
   expect_reports({
       {"mqtt: {reconnect_delay: x, reconnect_delay_max: 500ms}",
        "1:25: mqtt.reconnect_delay: cannot be 'x': expected a duration such as 250ms, 10s, 5m, 1h, "
-       "from 1ms to 24h"},
+       "7d, "
+       "from 1ms to 1d"},
       {"mqtt: {password: p, version: 2}",
        "1:30: mqtt.version: cannot be '2': expected 5, 3.1.1 or 3.1"},
       {"mqtt: {will_message_topic: '#', will_message_qos: 1}",
@@ -334,6 +335,18 @@ TEST(ReaderErrors, EveryProblemOfEveryFileInOrder) {
                 "conf.d/10.yaml:3:7: log.l: unknown key: (known: level, target)\n"
                 "conf.d/20.yaml:3:4: is not valid YAML: end of sequence flow not found: the '[' "
                 "is not closed");
+}
+
+TEST(ReaderErrors, ANameForTwoPlugins) {
+  const TempFiles files;
+  files.write("main.yaml", "handlers: {alarms: {plugin: log}, same: {plugin: log}, late: {}}");
+  files.write(
+      "conf.d/a.yaml",
+      "handlers:\n  alarms: {plugin: webhook}\n  same: {plugin: log}\n  late: {plugin: log}");
+  files.write("conf.d/b.yaml", "handlers: {alarms: {timeout: 2s}, same: {plugin: ~}, late: ~}");
+  EXPECT_EQ(files.problems(),
+            "conf.d/a.yaml:2:20: handlers.alarms.plugin: is another one than at "
+            "main.yaml:1:29: expected one plugin for an entry, or another name for one of the two");
 }
 
 TEST(ReaderErrors, Files) {
