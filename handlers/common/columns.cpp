@@ -110,14 +110,17 @@ Columns::Columns(const Host& host, const Dialect& dialect)
       list_.push_back({name, std::move(value), &type, false});
     }
   } else if (kind != FASTMQTT_MAP) {
-    throw OptionError("columns", "expected names of columns, each with a template");
+    throw OptionError("columns",
+                      "expected names of columns, each with a template, such as "
+                      "{time: '{utc}', room: '{topic.2}'}");
   }
   for (const std::string& name : host.members("columns")) list_.push_back(read(host, name));
   if (list_.empty()) throw OptionError("columns", "expected at least one column");
 
   upsert_ = host.list("upsert");
+  const bool is_list = host.raw()->config_kind(host.raw(), "upsert", nullptr) == FASTMQTT_LIST;
   for (std::size_t i = 0; i < upsert_.size(); ++i) {
-    const std::string path = "upsert." + std::to_string(i);
+    const std::string path = is_list ? "upsert." + std::to_string(i) : "upsert";
     if (!has(upsert_[i])) throw OptionError(path, "'" + upsert_[i] + "' is none of the columns");
     for (std::size_t before = 0; before < i; ++before)
       if (same_name(upsert_[before], upsert_[i], dialect_))
@@ -271,6 +274,11 @@ std::string Columns::insert_into(const std::string& table) const {
     sql += " ON CONFLICT (" + names_of(upsert_) + ") DO " +
            (updates.empty() ? "NOTHING" : "UPDATE SET " + updates);
   return sql;
+}
+
+std::string Columns::create_unique_index(const std::string& index, const std::string& table) const {
+  return "CREATE UNIQUE INDEX " + (index.empty() ? "" : quoted(index) + " ") + "ON " + table +
+         " (" + names_of(upsert_) + ")";
 }
 
 std::string Columns::names_of(const std::vector<std::string>& names) const {

@@ -78,6 +78,9 @@ class Columns {
   // In SQL; `table` stands there as it is.  The insert's parameters are $1, $2 ...
   std::string create_table(const std::string& table) const;
   std::string insert_into(const std::string& table) const;
+  // What an operator may run where a table that was there has none for `upsert`; `index` is its
+  // name, "" where the database finds one itself.
+  std::string create_unique_index(const std::string& index, const std::string& table) const;
 
  private:
   std::optional<Row> row(Source& source, std::string& reason) const;

@@ -180,7 +180,9 @@ TEST(Columns, SkipWhatHasNoSuchRow) {
 }
 
 TEST(Columns, NameMistakes) {
-  EXPECT_THAT(refusal({{"columns", "x"}}), HasSubstr("columns: expected names of columns"));
+  EXPECT_THAT(
+      refusal({{"columns", "x"}}),
+      HasSubstr("columns: expected names of columns, each with a template, such as {time:"));
   EXPECT_THAT(refusal({{"columns.a", "{x}"}}), HasSubstr("columns.a: at character 1"));
   EXPECT_THAT(refusal({{"columns.a.type", "text"}}), HasSubstr("columns.a.value: "));
   EXPECT_THAT(refusal({{"columns.a.value", "x"}, {"columns.a.type", "txt"}}),
@@ -192,7 +194,8 @@ TEST(Columns, NameMistakes) {
   EXPECT_THAT(refusal({{"columns.a", "x"}, {"columns.A", "y"}}),
               HasSubstr("columns.A: the column stands there twice"));
   EXPECT_THAT(refusal({{"columns.abcdefghijklmnopqrstu", "x"}}), HasSubstr("at most 20 bytes"));
-  EXPECT_THAT(refusal({{"upsert", "b"}}), HasSubstr("upsert.0: 'b' is none of the columns"));
+  EXPECT_THAT(refusal({{"upsert", "b"}}), HasSubstr("upsert: 'b' is none of the columns"));
+  EXPECT_THAT(refusal({{"upsert.0", "b"}}), HasSubstr("upsert.0: 'b' is none of the columns"));
   EXPECT_THAT(refusal({{"upsert.0", "qos"}, {"upsert.1", "QoS"}}),
               HasSubstr("upsert.1: 'QoS' stands there twice"));
 }

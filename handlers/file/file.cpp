@@ -56,16 +56,19 @@ Rotation rotation_of(const Host& host) {
   return rotation;
 }
 
+// Such as 0640: read and written by its owner, run by nobody.
+bool is_mode(std::string_view text) {
+  const auto is_digit = [](char c) { return c == '0' || c == '2' || c == '4' || c == '6'; };
+  return text.size() == 4 && text.starts_with("06") && is_digit(text[2]) && is_digit(text[3]);
+}
+
 mode_t mode_of(const Host& host) {
   const std::string text = host.option("mode", "0640");
-  const auto is_digit = [](char c) { return c == '0' || c == '2' || c == '4' || c == '6'; };
-  const bool good = text.size() == 4 && text[0] == '0' && text[1] == '6' && is_digit(text[2]) &&
-                    is_digit(text[3]);
-  if (!good)
-    throw OptionError("mode",
-                      "expected a mode that lets its owner read and write, and nobody run "
-                      "it, such as 0640");
-  return static_cast<mode_t>(std::stoul(text, nullptr, 8));
+  if (is_mode(text)) return static_cast<mode_t>(std::stoul(text, nullptr, 8));
+  if (is_mode("0" + text)) throw OptionError("mode", "expected it with a 0 in front: 0" + text);
+  throw OptionError("mode",
+                    "expected a mode that lets its owner read and write, and nobody run "
+                    "it, such as 0640");
 }
 
 // Nothing: JSON.
@@ -73,10 +76,10 @@ std::optional<Template> format_of(const Host& host) {
   const std::string text = host.option("format", "json");
   if (text == "json") return std::nullopt;
   Template format = fastmqtt::common::template_option(host, "format", "json");
+  if (text.find_first_of("\r\n") != std::string::npos)
+    throw OptionError("format", "expected one line, without a line break: its end is added");
   if (format.is_constant())
     throw OptionError("format", "expected json, or a template such as '{time} {topic} {payload}'");
-  if (text.find_first_of("\r\n") != std::string::npos)
-    throw OptionError("format", "expected one line: its end is added");
   return format;
 }
 

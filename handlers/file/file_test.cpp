@@ -416,10 +416,15 @@ TEST_F(FileHandler, NamesBadOptions) {
   EXPECT_THAT(refusal({{"path", "/a/spool.db"}}), HasSubstr("a file of the daemon's own"));
   EXPECT_THAT(refusal({{"path", "/a"}, {"format", "csv"}}), HasSubstr("format: expected json, or"));
   EXPECT_THAT(refusal({{"path", "/a"}, {"format", "{qos}\n"}}), HasSubstr("format: expected one"));
+  EXPECT_THAT(refusal({{"path", "/a"}, {"format", "a\nb"}}),
+              HasSubstr("format: expected one line, without a line break"));
   EXPECT_THAT(refusal({{"path", "/a"}, {"format", "{qs}"}}), HasSubstr("format: at character 1"));
   EXPECT_THAT(refusal({{"path", "/a"}, {"sync", "always"}}), HasSubstr("batch, none"));
-  for (const char* mode : {"640", "0440", "0750", "0648", "rw-r--"})
-    EXPECT_THAT(refusal({{"path", "/a"}, {"mode", mode}}), HasSubstr("mode: expected")) << mode;
+  for (const char* mode : {"0440", "0750", "0648", "rw-r--", "0"})
+    EXPECT_THAT(refusal({{"path", "/a"}, {"mode", mode}}), HasSubstr("mode: expected a mode that"))
+        << mode;
+  EXPECT_EQ(refusal({{"path", "/a"}, {"mode", "640"}}),
+            "mode: expected it with a 0 in front: 0640");
   EXPECT_THAT(refusal({{"path", "/a"}, {"open_files", "0"}}), HasSubstr("open_files: expected"));
   EXPECT_THAT(refusal({{"path", "/a"}, {"rotate", "10MiB"}}), HasSubstr("rotate: expected names"));
   EXPECT_THAT(refusal({{"path", "/a"}, {"rotate.keep", "7"}}),

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "handlers/common/state_files.hpp"
+
 namespace fastmqtt::file {
 namespace {
 
@@ -14,14 +16,6 @@ constexpr char kPlaceholder = '\x01';      // in what is looked at instead of th
 constexpr std::size_t kLongestPart = 150;  // that a placeholder gives
 constexpr std::size_t kRotatedRoom = 27;   // for ~20261127-004753.123.gz.tmp
 constexpr std::size_t kLongestName = NAME_MAX - kRotatedRoom;
-
-// In the state directory, which is the one place where the unit lets files be written.
-constexpr std::array kStateFiles{"spool.db", "spool.lock", "spool.crash", "session.json",
-                                 "parked-"};
-
-bool is_state_file(std::string_view name) {
-  return std::ranges::any_of(kStateFiles, [&](const char* own) { return name.starts_with(own); });
-}
 
 // FNV-1a: the same in every run, which std::hash does not promise.
 std::uint64_t hash(std::string_view text) {
@@ -108,10 +102,10 @@ void check_names(const std::vector<std::string>& names) {
                         "name of a file");
   if (names.back().find(kRotatedMark) != std::string::npos)
     throw OptionError(kOption, "expected no '~' in the name of the file: it marks rotated ones");
-  // Of directories too: SQLite takes one that is called spool.db-journal for a file of its own.
   for (const std::string& name : names)
-    if (is_state_file(name))
-      throw OptionError(kOption, "'" + name + "' is a file of the daemon's own");
+    if (common::is_state_file(name))
+      throw OptionError(kOption,
+                        "'" + name + "' is a file of the daemon's own: expected another name");
 }
 
 }  // namespace
@@ -140,7 +134,7 @@ std::optional<std::string> Path::fill(common::Source& source, std::string& why) 
   std::size_t longest = 0;
   const std::string_view below = std::string_view(*path).substr(root_.size() + 1);
   for (const std::string& one : split(below)) {
-    if (is_state_file(one)) {
+    if (common::is_state_file(one)) {
       why = "'" + one + "' would be a file of the daemon's own";
       return std::nullopt;
     }

@@ -65,6 +65,15 @@ std::string_view cut(std::string_view text, std::size_t limit) {
   return text.substr(0, limit);
 }
 
+// Said of the map: at the name's own place stands what is in the field, with which nothing is
+// wrong.
+void check_field_name(const std::string& name) {
+  if (!fastmqtt_is_field_name(fastmqtt::to_view(name)))
+    throw OptionError("fields", "the name '" + name +
+                                    "': expected one of A-Z, 0-9 and _, a letter first, and none "
+                                    "that the journal uses itself, or that begins with MQTT_");
+}
+
 class Log {
  public:
   static constexpr const char* options[] = {"max_payload", "text",     "level",
@@ -83,13 +92,9 @@ class Log {
             {{"all", Retained::all}, {"skip", Retained::skip}, {"only", Retained::only}})),
         missing_(host) {
     if (host.config("text")) text_.emplace(template_option(host, "text", nullptr));
-    for (const std::string& name : host.members("fields")) {
-      const std::string path = "fields." + name;
-      if (!fastmqtt_is_field_name(fastmqtt::to_view(name)))
-        throw OptionError(path,
-                          "expected a name of A-Z, 0-9 and _, a letter first, and none that the "
-                          "journal uses itself, or that begins with MQTT_");
-      fields_.push_back({name, template_option(host, path, nullptr)});
+    for (const auto& [name, text] : host.map("fields")) {
+      check_field_name(name);
+      fields_.push_back({name, template_option(host, "fields." + name, nullptr)});
     }
   }
 

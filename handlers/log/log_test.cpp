@@ -110,9 +110,12 @@ TEST(LogHandler, RefusesBadOptions) {
   EXPECT_EQ(refusal({{"level", "loud"}}), "level: expected one of debug, info, warning, error");
   EXPECT_EQ(refusal({{"retained", "no"}}), "retained: expected one of all, skip, only");
   for (const char* name : {"lower", "_PID", "MESSAGE", "MQTT_TOPIC", "A-B"})
-    EXPECT_NE(refusal({{std::string("fields.") + name, "x"}}).find("expected a name of A-Z"),
-              std::string::npos)
+    EXPECT_EQ(refusal({{std::string("fields.") + name, "x"}})
+                  .find("fields: the name '" + std::string(name) + "': expected one of A-Z"),
+              0u)
         << name;
+  EXPECT_EQ(refusal({{"fields", "SITE"}}), "fields: expected names, each with a value");
+  EXPECT_EQ(refusal({{"fields", "5"}}), "fields: expected names, each with a value");
   EXPECT_NE(refusal({{"fields.A", "{nothing}"}}).find("fields.A: "), std::string::npos);
   EXPECT_NE(refusal({{"text", "{json:/a"}}).find("text: "), std::string::npos);
 }

@@ -129,7 +129,7 @@ class Postgres {
         size = rows.size();
         continue;
       }
-      if (!is_fault_of_row(refusal->state)) throw Failure(refusal->state, refusal->text);
+      if (!is_fault_of_row(refusal->state)) throw table_.failure(*refusal);
       const std::size_t good = refusal->row.value_or(some.size() / 2);
       if (good == 0) {
         fastmqtt::common::reject(host_, batch, rows.begin()->first, refusal->text);

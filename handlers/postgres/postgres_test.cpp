@@ -195,8 +195,11 @@ TEST_F(PostgresHandler, SaysWhyATableDoesNotFit) {
   EXPECT_THAT(tester.last_log(), HasSubstr("column \"unit\" of relation \"t\" does not exist"));
   query("ALTER TABLE s.t ADD unit text");
   EXPECT_EQ(tester.deliver("a", "1"), Result::retry);
-  EXPECT_THAT(tester.last_log(), HasSubstr("no unique or exclusion constraint matching"));
-  query("CREATE UNIQUE INDEX ON s.t (topic)");
+  const std::string advice = tester.last_log();
+  const std::size_t command = advice.find("CREATE UNIQUE INDEX");
+  EXPECT_THAT(advice, HasSubstr("has no unique index on the columns of `upsert`: "));
+  ASSERT_NE(command, std::string::npos) << advice;
+  query(advice.substr(command));
   EXPECT_EQ(tester.deliver("a", "1"), Result::ok);
   EXPECT_THAT(tester.last_log(), HasSubstr("the server takes rows again"));
   query("DROP TABLE s.t");  // while it is in use
@@ -345,6 +348,24 @@ TEST_F(PostgresHandler, TriesAgainWhenTheDiskIsFull) {
   query("DROP TABLESPACE small");
 }
 
+TEST_F(PostgresHandler, LooksAtThePasswordFile) {
+  const fastmqttd::testing::TempDir directory;
+  const std::string file = directory / "pgpass";
+  const auto refused = [&] {
+    return refusal({{"connection", "host=h passfile=" + file}, {"table", "t"}});
+  };
+  EXPECT_THAT(refused(), AllOf(StartsWith("connection: passfile: " + file + ": No such file"),
+                               HasSubstr("that the daemon's user can read")));
+  fastmqttd::testing::write_file(file, "*:*:*:*:secret\n");
+  ::chmod(file.c_str(), 0644);
+  EXPECT_THAT(refused(), HasSubstr("others have access to it, so libpq does not use it"));
+  ::chmod(file.c_str(), 0600);
+  EXPECT_EQ(refused(), "none");
+  EXPECT_THAT(
+      refusal({{"connection", "passfile=" + std::string(directory.path())}, {"table", "t"}}),
+      HasSubstr("it is no regular file"));
+}
+
 TEST_F(PostgresHandler, NamesMistakes) {
   EXPECT_THAT(refusal({{"table", "t"}}), StartsWith("connection: expected"));
   EXPECT_THAT(refusal({{"connection", ""}, {"table", "t"}}), StartsWith("connection: expected"));
@@ -355,7 +376,7 @@ TEST_F(PostgresHandler, NamesMistakes) {
   EXPECT_THAT(refusal({target(), {"table", "t"}, {"create_table", "maybe"}}),
               StartsWith("create_table: "));
   for (const char* text :
-       {"host=x password=one secret", "postgresql://u:secret@[h/d", "hots=secret"})
+       {"host=x password=one secret", "host=x password=one secret=y", "postgresql://u:secret@[h/d"})
     EXPECT_THAT(refusal({{"connection", text}, {"table", "t"}}),
                 AllOf(StartsWith("connection: it is no connection string of libpq: "),
                       Not(HasSubstr("secret")), Not(HasSubstr("cret@"))))
@@ -363,6 +384,15 @@ TEST_F(PostgresHandler, NamesMistakes) {
   for (const char* text : {"postgresql://u:a@secret@h/d", "postgresql://u:secret/@h/d"})
     EXPECT_THAT(refusal({{"connection", text}, {"table", "t"}}),
                 AllOf(HasSubstr("write them as %40 or %2F"), Not(HasSubstr("secret"))));
+  EXPECT_THAT(refusal({{"connection", "pasword=secret hots=db"}, {"table", "t"}}),
+              AllOf(HasSubstr("does not know 'pasword': expected host"), Not(HasSubstr("secret"))));
+  EXPECT_THAT(refusal({{"connection", "hots=secret password=x"}, {"table", "t"}}),
+              AllOf(HasSubstr("does not know 'hots': "), Not(HasSubstr("secret"))));
+  EXPECT_THAT(refusal({{"connection", "host=x password=one secret"}, {"table", "t"}}),
+              HasSubstr("a password with spaces is written as password='...'"));
+  EXPECT_EQ(refusal({{"connection", "host=h port=abc"}, {"table", "t"}}),
+            "connection: port: expected a number, such as 5432");
+  EXPECT_EQ(refusal({{"connection", "host=h port=5432,5433 dbname=a@b"}, {"table", "t"}}), "none");
   EXPECT_THAT(refusal({{"connection", "host=h connect_timeout=0"}, {"table", "t"}}),
               HasSubstr("connect_timeout: expected seconds from 1 to 60"));
 }

@@ -9,6 +9,8 @@ namespace {
 using common::ColumnType;
 using Holds = ColumnType::Holds;
 
+constexpr const char* kNoSuchIndex = "42P10";  // SQLSTATE of an ON CONFLICT that matches none
+
 template <class T>
 constexpr ColumnType whole(const char* name) {
   return {name, Holds::integer, name, std::numeric_limits<T>::min(), std::numeric_limits<T>::max()};
@@ -70,6 +72,14 @@ void Table::prepare(Connection& connection, Clock::time_point deadline) const {
   } catch (const Failure& failure) {
     throw Failure(failure.state(), "the table " + name_ + ": " + failure.what());
   }
+}
+
+// The server does not look for the index before a row is written.
+Failure Table::failure(const Refusal& refusal) const {
+  if (refusal.state != kNoSuchIndex) return {refusal.state, refusal.text};
+  return {refusal.state, "the table " + name_ +
+                             " that is there has no unique index on the columns of `upsert`: " +
+                             columns_.create_unique_index("", name_)};
 }
 
 // A table of before may want columns that no row of ours would have: each of them would be

@@ -21,6 +21,8 @@ class Table {
   // Makes it when it is not there, and readies the connection for rows.  Throws Failure when the
   // table cannot take them.
   void prepare(Connection& connection, Clock::time_point deadline) const;
+  // Of rows that were refused for what the table is: with what an operator can do about it.
+  Failure failure(const Refusal& refusal) const;
 
  private:
   void check_fit(Connection& connection, Clock::time_point deadline) const;

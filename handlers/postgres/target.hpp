@@ -15,7 +15,8 @@ struct Target {
   std::vector<std::string> names;  // of hosts, that have to be looked up
 };
 
-// Throws OptionError, which never shows the password.
+// Throws OptionError when there is none, else std::runtime_error: beside an OptionError the daemon
+// would show what stands there, and the password with it.
 Target target_option(const Host& host);
 
 }  // namespace fastmqtt::postgres

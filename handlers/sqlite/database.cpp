@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <thread>
 #include <variant>
 
@@ -71,7 +73,7 @@ Database::Database(const Table& table, Clock::time_point deadline)
   use_wal();
   create_table();
   check_fit();
-  insert_ = prepare(table_.columns.insert_into(common::quoted(table_.name)));
+  prepare_insert();
   has_wal_ = has_wal_ && ::stat(wal_file().c_str(), &wal_) == 0;
 }
 
@@ -87,6 +89,9 @@ Database::~Database() {
 }
 
 void Database::open() {
+  // When that fails, SQLite says why.
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path(table_.file).parent_path(), ignored);
   sqlite3* database = nullptr;
   const int opened = ::sqlite3_open_v2(
       table_.file.c_str(), &database,
@@ -146,6 +151,21 @@ void Database::check_fit() {
   if (!wanted.empty())
     throw Error(table + " that is there has columns that are NOT NULL and not among `columns`: " +
                 wanted + ": add them, or give them a default");
+}
+
+// A table of before may lack the index for `upsert` too, of which only the statement tells.
+void Database::prepare_insert() {
+  const std::string table = common::quoted(table_.name);
+  try {
+    insert_ = prepare(table_.columns.insert_into(table));
+  } catch (const Error& error) {
+    if (std::string_view(error.what()).find("ON CONFLICT clause does not match") ==
+        std::string_view::npos)
+      throw;
+    throw Error(table_.file + ": the table " + table +
+                " that is there has no unique index on the columns of `upsert`: " +
+                table_.columns.create_unique_index(table_.name + "_upsert", table));
+  }
 }
 
 int Database::wait(void* self, int) {

@@ -32,8 +32,8 @@ struct Table {
 
 class Database {
  public:
-  // Makes file and table when they are not there.  Waits for locks of others until `deadline`, as
-  // all that follows.  Throws Error, as the others.
+  // Makes file, its directory and table when they are not there.  Waits for locks of others until
+  // `deadline`, as all that follows.  Throws Error, as the others.
   Database(const Table& table, Clock::time_point deadline);
   ~Database();
   Database(const Database&) = delete;
@@ -66,6 +66,7 @@ class Database {
   void use_wal();
   void create_table();
   void check_fit();
+  void prepare_insert();
   void run(const char* sql);
   Statement prepare(const std::string& sql) const;
   bool is_fault_of_row(int code) const;

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "fastmqtt/handler.hpp"
 #include "handlers/common/columns.hpp"
 #include "handlers/common/outage.hpp"
+#include "handlers/common/state_files.hpp"
 #include "handlers/sqlite/database.hpp"
 
 namespace {
@@ -52,6 +54,11 @@ std::string file_option(const fastmqtt::Host& host) {
   std::string file = host.required<std::string>("file");
   if (!file.starts_with('/') || file.ends_with('/') || file.find('\0') != std::string::npos)
     throw OptionError("file", "'" + file + "': expected the path of a file, from / on");
+  for (const std::filesystem::path& name : std::filesystem::path(file))
+    if (fastmqtt::common::is_state_file(name.native()))
+      throw OptionError("file", "'" + name.native() +
+                                    "' is a file of the daemon's own: expected another name, such "
+                                    "as /var/lib/fastmqttd/readings.db");
   return file;
 }
 

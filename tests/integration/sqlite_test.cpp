@@ -51,6 +51,7 @@ TEST_F(Sqlite, LosesNothingOverKills) {
 TEST_F(Sqlite, WaitsForItsDirectory) {
   install("sqlite");
   const auto directory = daemon_.file("later");
+  write_file(directory, "no directory");
   start(
       "  all:\n    plugin: sqlite\n    subscribe: n/#\n"
       "    retry: {delay: 1ms, delay_max: 10ms}\n    options:\n"
@@ -61,7 +62,7 @@ TEST_F(Sqlite, WaitsForItsDirectory) {
       {"n/#"});
   publish_all(broker_, "n/1", numbers(100));
   await_log("all: .*unable to open database file");
-  std::filesystem::create_directory(directory);
+  std::filesystem::remove(directory);
   await_log("all: .*is written to again");
   publish(broker_, "n/1", "101");
   publish(broker_, "n/1", "warm");
