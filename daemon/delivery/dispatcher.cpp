@@ -221,7 +221,7 @@ bool Dispatcher::accept(const Message::Parts& parts, const PacketRecord* record,
   whole.id = next_message_id();
   const auto message = std::make_shared<const Message>(whole);
   choose_targets(*message, *receiving);
-  if (!store(message, record, *receiving)) return false;
+  if (!store(*message, record, *receiving)) return false;
   if (was_stored) *was_stored = !receiving->stored.empty();
   for (const auto& [lane, stored] : receiving->targets) lane->push(message, stored);
   count(*message);
@@ -259,11 +259,10 @@ void Dispatcher::choose_targets(const Message& message, Receiving& receiving) {
 }
 
 // What nothing was promised for is dropped when it cannot be stored.
-bool Dispatcher::store(const MessagePtr& message, const PacketRecord* record,
-                       Receiving& receiving) {
+bool Dispatcher::store(const Message& message, const PacketRecord* record, Receiving& receiving) {
   if (receiving.stored.empty()) return true;
   std::string why;
-  const bool promised = is_promised(*message, receiving);
+  const bool promised = is_promised(message, receiving);
   if (spool_->append(message, receiving.stored, promised ? record : nullptr, why)) {
     store_pause_ = {};
     return true;

@@ -155,7 +155,7 @@ class Dispatcher {
   LanesPtr begin_with(Lineup lineup);
   void count(const Message& message);
   void choose_targets(const Message& message, Receiving& receiving);
-  bool store(const MessagePtr& message, const PacketRecord* record, Receiving& receiving);
+  bool store(const Message& message, const PacketRecord* record, Receiving& receiving);
   // Whether it is not to be lost any more once it is acknowledged.
   bool is_promised(const Message& message, const Receiving& receiving) const {
     return message.qos() > 0 && spool_ && !receiving.optimistic;

@@ -19,10 +19,8 @@ std::string query(const char* which) {
 
 }  // namespace
 
-Backlog::Backlog(const std::filesystem::path& file, Guarded<MessageLog>* log, HandlerKey handler,
-                 std::uint64_t run_began)
-    : log_(log),
-      handler_(handler),
+Backlog::Backlog(const std::filesystem::path& file, HandlerKey handler, std::uint64_t run_began)
+    : handler_(handler),
       run_began_(run_began),
       database_(file),
       begin_(database_, "BEGIN"),
@@ -33,51 +31,7 @@ Backlog::Backlog(const std::filesystem::path& file, Guarded<MessageLog>* log, Ha
   database_.run("PRAGMA cache_size=-256");  // KiB: it never reads a page twice
 }
 
-// The log first: what is moved meanwhile is found twice, and else might not be found at all.
 Backlog::Page Backlog::read(std::uint64_t after, const Limits& limits, const Wanted& wanted) {
-  if (!log_) return stored(after, limits, wanted);
-  auto log = log_->lock();
-  const std::vector<MessagePtr> logged = log->waiting(handler_, after, limits.messages);
-  const std::uint64_t newest = log->newest();
-  log.unlock();
-  Page page = stored(after, limits, wanted);
-  const bool is_all = logged.size() < limits.messages;
-  if (page.end && is_all) page.last = std::max(page.last, newest);
-  if (!logged.empty()) {
-    if (!is_all && (page.end || page.last > logged.back()->id())) end_at(page, logged.back()->id());
-    add(logged, wanted, page);
-    shorten(page, limits);
-  }
-  return page;
-}
-
-// What comes behind that id is for the next page.
-void Backlog::end_at(Page& page, std::uint64_t last) {
-  std::erase_if(page.messages, [&](const Waiting& one) { return one.message->id() > last; });
-  page.last = last;
-  page.end = false;
-}
-
-// What is in the log, at its places.
-void Backlog::add(const std::vector<MessagePtr>& logged, const Wanted& wanted, Page& page) {
-  const auto id_of = [](const Waiting& one) { return one.message->id(); };
-  for (const MessagePtr& message : logged)
-    if (message->id() <= page.last && wanted(message->topic())) page.messages.push_back({message});
-  std::ranges::stable_sort(page.messages, {}, id_of);
-  const auto twice = std::ranges::unique(page.messages, {}, id_of);
-  page.messages.erase(twice.begin(), twice.end());
-}
-
-void Backlog::shorten(Page& page, const Limits& limits) {
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i + 1 < page.messages.size(); ++i) {
-    bytes += page.messages[i].message->memory_bytes();
-    if (i + 1 >= limits.messages || bytes >= limits.bytes)
-      return end_at(page, page.messages[i].message->id());
-  }
-}
-
-Backlog::Page Backlog::stored(std::uint64_t after, const Limits& limits, const Wanted& wanted) {
   Page page;
   page.last = after;
   // In one transaction, which shows one moment.
@@ -110,8 +64,6 @@ Backlog::Page Backlog::stored(std::uint64_t after, const Limits& limits, const W
 }
 
 std::optional<Backlog::Waiting> Backlog::one(std::uint64_t id) {
-  if (log_)
-    if (MessagePtr logged = log_->lock()->one(handler_, id)) return Waiting{std::move(logged)};
   one_.bind(1, handler_).bind(2, id);
   if (!one_.step()) return std::nullopt;
   try {

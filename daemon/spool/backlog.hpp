@@ -12,10 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "daemon/base/guarded.hpp"
 #include "daemon/message/message.hpp"
 #include "daemon/spool/change.hpp"
-#include "daemon/spool/message_log.hpp"
 #include "daemon/spool/sqlite.hpp"
 
 namespace fastmqttd {
@@ -42,10 +40,9 @@ class Backlog {
   };
   using Wanted = std::function<bool(std::string_view topic)>;
 
-  // Of the database and, if there is one, the log.  Messages with ids below `run_began` were there
-  // before this run: they may be repeats.  Throws sqlite::Error, as does everything here.
-  Backlog(const std::filesystem::path& file, Guarded<MessageLog>* log, HandlerKey handler,
-          std::uint64_t run_began);
+  // Messages with ids below `run_began` were there before this run: they may be repeats.  Throws
+  // sqlite::Error, as does everything here.
+  Backlog(const std::filesystem::path& file, HandlerKey handler, std::uint64_t run_began);
 
   // Behind the message with the id `after`, on topics that are wanted.
   Page read(std::uint64_t after, const Limits& limits, const Wanted& wanted);
@@ -53,13 +50,8 @@ class Backlog {
   std::optional<Waiting> one(std::uint64_t id);
 
  private:
-  Page stored(std::uint64_t after, const Limits& limits, const Wanted& wanted);
-  static void end_at(Page& page, std::uint64_t last);
-  static void add(const std::vector<MessagePtr>& logged, const Wanted& wanted, Page& page);
-  static void shorten(Page& page, const Limits& limits);
   std::optional<Waiting> waiting(const sqlite::Statement& row) const;
 
-  Guarded<MessageLog>* const log_;
   const HandlerKey handler_;
   const std::uint64_t run_began_;
   sqlite::Database database_;

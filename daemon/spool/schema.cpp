@@ -12,7 +12,7 @@ namespace fastmqttd {
 namespace {
 
 // The format of the database; PRAGMA user_version.
-constexpr std::int64_t kFormat = 5;
+constexpr std::int64_t kFormat = 4;
 
 // Handlers that are to get no messages for now; since format 3.
 constexpr const char* kPaused = "CREATE TABLE paused(handler INTEGER PRIMARY KEY)";
@@ -20,11 +20,6 @@ constexpr const char* kPaused = "CREATE TABLE paused(handler INTEGER PRIMARY KEY
 // How many of the failures were crashes; since format 4.
 constexpr const char* kCrashes =
     "ALTER TABLE retries ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0";
-
-// Which log belongs to it, and how much of that has been moved in here; since format 5.
-constexpr const char* kLog =
-    "INSERT INTO counters VALUES('log', abs(random())); "
-    "INSERT INTO counters VALUES('moved_up_to', 0)";
 
 // A message is one row, whoever is to have it, so that it costs one page of the write-ahead log to
 // append it.  `settled` and `retries` only have rows where there is more to say.
@@ -137,8 +132,8 @@ sqlite::Database open_spool(const std::filesystem::path& file, Durability durabi
         fmt::format("was written by a later version of fastmqttd: it has format {}, this version "
                     "knows {}",
                     format, kFormat),
-        "expected that version; or, to begin with an empty spool, move spool.db, spool.db-wal, "
-        "spool.db-shm and spool.log away, together");
+        "expected that version; or, to begin with an empty spool, move spool.db, spool.db-wal and "
+        "spool.db-shm away, together");
   if (format == kFormat) {
     look_for_damage(database);
     return database;
@@ -148,8 +143,7 @@ sqlite::Database open_spool(const std::filesystem::path& file, Durability durabi
   if (format == 0) database.run(kTables);
   if (format == 1) migrate_from_1(database);
   if (format < 3) database.run(kPaused);
-  if (format < 4) database.run(kCrashes);
-  database.run(kLog);
+  database.run(kCrashes);
   database.run("PRAGMA user_version=" + std::to_string(kFormat) + "; COMMIT");
   return database;
 }

@@ -40,8 +40,8 @@ constexpr std::size_t kForgetAtOnce = 64;
 constexpr std::size_t kKeepAtOnce = 64;
 
 constexpr const char* kMoveAway =
-    "expected a spool; nothing was deleted: to go on move spool.db, spool.db-wal, spool.db-shm and "
-    "spool.log away, together";
+    "expected a spool; nothing was deleted: to go on move spool.db, spool.db-wal and spool.db-shm "
+    "away, together";
 
 // Of the extended one (sqlite.org/rescode.html).
 int primary_code(const sqlite::Error& error) { return error.code() & 0xff; }
@@ -97,8 +97,6 @@ Spool::Spool(const std::filesystem::path& directory, const SpoolConfig& config)
     run_began_ = store->reserve_ids(static_cast<std::uint64_t>(realtime_ns()));
     message_ids_beyond(run_began_ - 1);
     counts_.lock()->waiting = store->count_waiting();
-    open_log(*store);
-    logs_ = log_ && config.durability == Durability::process;
     counts_.lock()->dead = store->count_dead();
     counts_.lock()->names = store->handlers();
     measure(*store);
@@ -108,28 +106,7 @@ Spool::Spool(const std::filesystem::path& directory, const SpoolConfig& config)
   thread_ = std::thread([this] { run(); });
 }
 
-// Without one it goes by the database alone.
-void Spool::open_log(Store& store) {
-  try {
-    log_ = std::make_unique<Guarded<MessageLog>>(message_log_file(), store.log());
-    auto counts = counts_.lock();
-    log_->lock()->for_each_waiting([&](HandlerKey handler) { ++counts->waiting[handler]; });
-  } catch (const MessageLog::Foreign& foreign) {
-    unusable(message_log_file(), foreign.what(),
-             "expected the one that was beside this spool.db; nothing was deleted: bring that "
-             "spool.db back, or move spool.log away");
-  } catch (const std::system_error& error) {
-    // What is in it cannot be left out.
-    if (size_of(message_log_file()) > 0 && error.code().value() != ENOSPC)
-      unusable(message_log_file(), error.what(),
-               "expected a file that the daemon's user may write");
-    log::warning("{}: {}: going without it, which is slower", message_log_file().string(),
-                 error.what());
-  }
-}
-
 Spool::~Spool() {
-  leave_log();
   state_.lock()->closing = true;
   changed_.notify_one();
   thread_.join();
@@ -138,8 +115,6 @@ Spool::~Spool() {
 void Spool::change(const SpoolConfig& config) {
   room_.set_max_size(config.max_size);
   set_durability(store_->lock()->database(), config.durability);
-  logs_ = log_ && config.durability == Durability::process;
-  if (!logs_) leave_log();
 }
 
 HandlerKey Spool::handler(const std::string& name) {
@@ -152,18 +127,18 @@ HandlerKey Spool::handler(const std::string& name) {
   }
 }
 
-bool Spool::append(const MessagePtr& message, std::span<const HandlerKey> handlers,
+bool Spool::append(const Message& message, std::span<const HandlerKey> handlers,
                    const PacketRecord* record, std::string& why) {
-  const std::size_t bytes = stored_bytes(*message, record);
+  const std::size_t bytes = stored_bytes(message, record);
   try {
-    if (room_.is_stale() || !room_.why_not(bytes).empty()) measure(*store_->lock_first());
+    auto store = store_->lock_first();
+    if (room_.is_stale() || !room_.why_not(bytes).empty()) measure(*store);
     why = room_.why_not(bytes);
     if (!why.empty()) {
       room_.is_full();
       return false;
     }
-    if (record || !append_to_log(message, handlers))
-      store_->lock_first()->append(*message, handlers, record);
+    store->append(message, handlers, record);
     room_.appended(bytes);
     // Before anybody can settle it.
     auto counts = counts_.lock();
@@ -176,95 +151,6 @@ bool Spool::append(const MessagePtr& message, std::span<const HandlerKey> handle
   }
   if (checkpoint_due()) changed_.notify_one();
   return true;
-}
-
-// False: it is one for the database.
-bool Spool::append_to_log(const MessagePtr& message, std::span<const HandlerKey> handlers) {
-  if (!logs_ || !MessageLog::suits(*message)) return false;
-  try {
-    auto log = log_->lock_first();
-    const bool room = log->has_room(*message, handlers.size());
-    if (room) {
-      fault_point("append.begin");
-      log->append(message, handlers);
-      fault_point("append.committed");
-      log->leave_what_is_old();
-    } else {
-      log->leave_all();
-    }
-    const bool leaving = !log->leaving().empty();
-    log.unlock();
-    if (leaving && !move_wanted_.exchange(true)) changed_.notify_one();
-    return room;
-  } catch (const std::system_error& error) {
-    log_has_failed(error);
-    return false;
-  }
-}
-
-// Of changes that say no more than what is done.  All others are about what is in the database, or
-// has to be, and are written in order with what is moved there.
-void Spool::settle_in_log(Changes& changes) {
-  const auto is_done = [](const Change& change) { return std::holds_alternative<Done>(change); };
-  const auto is_of_message = [&](const Change& change) {
-    return is_done(change) || std::holds_alternative<RetryAt>(change) ||
-           std::holds_alternative<Dead>(change);
-  };
-  if (std::ranges::none_of(changes.list, is_of_message)) return;
-  if (changes.together || changes.written || !std::ranges::all_of(changes.list, is_done))
-    return leave_log();
-  std::vector<Done> all;
-  for (const Change& change : changes.list) all.push_back(std::get<Done>(change));
-  const std::vector<Done> before = all;
-  try {
-    auto log = log_->lock();
-    log->settle(all);
-    if (!log->leaving().empty()) move_wanted_ = true;
-  } catch (const std::system_error& error) {
-    log_has_failed(error);
-  }
-  if (all.size() == before.size()) return;
-  auto counts = counts_.lock();
-  for (const Done& one : before) --counts->waiting[one.handler];
-  for (const Done& one : all) ++counts->waiting[one.handler];
-  counts.unlock();
-  changes.list.assign(all.begin(), all.end());
-}
-
-// All that is in there is to be moved.
-void Spool::leave_log() {
-  if (!log_) return;
-  auto log = log_->lock();
-  log->leave_all();
-  if (!log->leaving().empty()) move_wanted_ = true;
-  log.unlock();
-  changed_.notify_one();
-}
-
-// From here on there is the database alone.
-void Spool::log_has_failed(const std::system_error& error) {
-  if (logs_.exchange(false))
-    log::error("{}: {}: going without it until the next start, which is slower",
-               message_log_file().string(), error.what());
-  leave_log();
-}
-
-// Some of what is set apart; whether that was all of it.
-bool Spool::move_from_log(Store& store) {
-  if (!move_wanted_) return true;
-  auto log = log_->lock();
-  const auto& leaving = log->leaving();
-  const std::size_t some = std::min(leaving.size(), batch_limit());
-  const bool is_all = some == leaving.size();
-  const std::vector<MessageLog::Entry> entries(leaving.begin(),
-                                               leaving.begin() + static_cast<std::ptrdiff_t>(some));
-  const MessageLog::Position up_to = is_all ? log->left_up_to() : leaving[some].position;
-  log.unlock();
-  if (!entries.empty()) store.move(entries, up_to);
-  log.relock();
-  log->moved(up_to);
-  if (log->leaving().empty()) move_wanted_ = false;
-  return !move_wanted_;
 }
 
 std::size_t Spool::keep(std::span<const Kept> messages, HandlerKey handler, std::string& why) {
@@ -329,13 +215,12 @@ void Spool::measure(Store& store) {
   const auto free = static_cast<std::uint64_t>(store.free_pages());
   const auto log = static_cast<std::uint64_t>(log_pages_.load());
   const auto moved = std::min(log, static_cast<std::uint64_t>(moved_pages_.load()));
-  const std::uint64_t in_log = log_ ? log_->lock()->bytes() : 0;
-  room_.measured({.used = (pages - free) * kPageSize + in_log,
+  room_.measured({.used = (pages - free) * kPageSize,
                   .free = free * kPageSize,
                   // When all of it is moved the next page is the first one again.
                   .log = log == moved ? 0 : log * (kPageSize + kFrameHead),
                   .log_file = size_of(log_file()),
-                  .unmoved = (log - moved) * kPageSize + 2 * in_log,
+                  .unmoved = (log - moved) * kPageSize,
                   .disk = disk_free(directory_)});
 }
 
@@ -362,8 +247,6 @@ void Spool::log_failure(const char* what, const sqlite::Error& error, const char
 }
 
 void Spool::write(Changes changes) {
-  if (log_) settle_in_log(changes);
-  if (changes.list.empty() && !changes.written) return;
   auto state = state_.lock();
   state->queue.push_back({std::move(changes), state->next_number++});
   const bool first = state->queue.size() == 1;
@@ -373,7 +256,6 @@ void Spool::write(Changes changes) {
 
 bool Spool::write_now(Changes changes) {
   changes.together = true;
-  if (log_) settle_in_log(changes);
   auto state = state_.lock();
   const std::uint64_t number = state->next_number++;
   state->queue.push_back({std::move(changes), number});
@@ -406,14 +288,13 @@ void Spool::run() {
   ::pthread_setname_np(::pthread_self(), "spool");
   auto state = state_.lock();
   for (;;) {
-    while (state->queue.empty() && !move_wanted_ && !checkpoint_due() && !state->closing)
-      state.wait(changed_);
+    while (state->queue.empty() && !checkpoint_due() && !state->closing) state.wait(changed_);
     if (checkpoint_due()) {
       state.unlock();
       checkpoint();
       state.relock();
     }
-    if (state->queue.empty() && !move_wanted_) {
+    if (state->queue.empty()) {
       if (state->closing) break;
       continue;
     }
@@ -459,7 +340,7 @@ bool Spool::write_batch(std::span<Queued* const> batch, Progress& progress) {
   Settlement settled;
   try {
     auto store = store_->lock_behind();
-    if (move_from_log(*store) && !batch.empty()) progress = write_some(*store, batch, settled);
+    progress = write_some(*store, batch, settled);
   } catch (const sqlite::Error& error) {
     end_if_damaged(error);
     most_at_once_ = 1;  // what there is room for may be less than all of them
@@ -573,7 +454,7 @@ void Spool::checkpoint_once(int mode) {
 }
 
 std::unique_ptr<Backlog> Spool::backlog(HandlerKey handler) const {
-  return std::make_unique<Backlog>(file_, log_.get(), handler, run_began_);
+  return std::make_unique<Backlog>(file_, handler, run_began_);
 }
 
 std::unique_ptr<Parked> Spool::parked(HandlerKey handler, int place) const {
@@ -616,14 +497,6 @@ std::uint64_t Spool::forget(const std::string& name, std::uint64_t limit) {
   if (known == names.end()) return 0;
   const HandlerKey handler = known->first;
   std::uint64_t forgotten = 0;
-  if (log_) {
-    Changes changes;
-    for (const MessagePtr& message : log_->lock()->waiting(handler, 0, limit))
-      changes.list.emplace_back(Done{message->id(), handler});
-    const std::size_t in_log = changes.list.size();
-    settle_in_log(changes);
-    forgotten = in_log - changes.list.size();
-  }
   while (forgotten < limit) {
     // A few at a time, so that no append waits for long.
     const std::uint64_t few = std::min<std::uint64_t>(limit - forgotten, kForgetAtOnce);

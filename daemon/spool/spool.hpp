@@ -1,7 +1,6 @@
 // What was acknowledged and is not yet handled, what was given up, and what handlers have published
 // and the broker does not have yet, on disk: spool.db in the state directory, an SQLite database in
-// WAL mode, and before it, for the messages that came last, spool.log: see MessageLog.  With
-// `durability: power`, and for long messages and those of QoS 2, there is the database alone.
+// WAL mode.
 //
 // append() comes from the thread that receives, right before the acknowledgement; write() from any
 // thread and never waits for the disk: a thread of the spool's own writes changes in batches, gives
@@ -29,7 +28,6 @@
 #include "daemon/spool/backlog.hpp"
 #include "daemon/spool/change.hpp"
 #include "daemon/spool/dead_letter.hpp"
-#include "daemon/spool/message_log.hpp"
 #include "daemon/spool/parked.hpp"
 #include "daemon/spool/room.hpp"
 #include "daemon/spool/store.hpp"
@@ -78,7 +76,7 @@ class Spool {
   // True once the message, and with it the record, survives the end of this process (`durability:
   // process`) or of power (`power`), to be delivered to each of the handlers.  False when it could
   // not be stored: `why` says so.
-  bool append(const MessagePtr& message, std::span<const HandlerKey> handlers,
+  bool append(const Message& message, std::span<const HandlerKey> handlers,
               const PacketRecord* record, std::string& why);
   // Messages that are in memory only for that handler are to wait in here for it; how many of the
   // first ones do from now on: all, unless `why` says what is in the way.
@@ -90,7 +88,7 @@ class Spool {
   bool takes_letter(const Message& message);
   // More waits to be written than is good: no more should be handled until some of it is.
   bool is_behind() { return state_.lock()->queue.size() > kMostUnwritten; }
-  // Soon, in order.  What is in the log is settled at once.
+  // Soon, in order.
   void write(Changes changes);
   // The same, and returns when it is on disk; false when a try to write it has failed: then it
   // never is.
@@ -178,12 +176,6 @@ class Spool {
     std::size_t further = 0;  // changes of the next one
   };
 
-  void open_log(Store& store);
-  bool append_to_log(const MessagePtr& message, std::span<const HandlerKey> handlers);
-  void settle_in_log(Changes& changes);
-  void leave_log();
-  void log_has_failed(const std::system_error& error);
-  bool move_from_log(Store& store);
   void run();
   std::size_t batch_limit() const;
   bool write_batch(std::span<Queued* const> batch, Progress& progress);
@@ -197,7 +189,6 @@ class Spool {
   void checkpoint_once(int mode = SQLITE_CHECKPOINT_PASSIVE);
   void cut_log();
   std::filesystem::path log_file() const { return file_.string() + "-wal"; }
-  std::filesystem::path message_log_file() const { return directory_ / "spool.log"; }
   void measure(Store& store);
   bool measure_now();
 
@@ -205,10 +196,7 @@ class Spool {
   const std::filesystem::path directory_;
   const std::filesystem::path file_;
   SpoolRoom room_;
-  std::unique_ptr<Guarded<Store>> store_;     // what is received goes first
-  std::unique_ptr<Guarded<MessageLog>> log_;  // likewise; locked after the store, if both are
-  std::atomic<bool> logs_{false};             // what comes goes there
-  std::atomic<bool> move_wanted_{false};      // something is set apart there
+  std::unique_ptr<Guarded<Store>> store_;  // what is received goes first
   std::uint64_t run_began_ = 0;
   Guarded<Counts> counts_;
   std::atomic<int> log_pages_{0};    // in the write-ahead log

@@ -28,7 +28,6 @@ Store::Store(const std::filesystem::path& file, Durability durability)
       remove_settled_(database_, "DELETE FROM settled WHERE message=?1"),
       add_retry_(database_, "INSERT OR REPLACE INTO retries VALUES(?1, ?2, ?3, ?4, ?5, ?6)"),
       remove_retry_(database_, "DELETE FROM retries WHERE message=?1 AND handler=?2"),
-      set_moved_up_to_(database_, "UPDATE counters SET value=?1 WHERE name='moved_up_to'"),
       add_dead_(database_,
                 "INSERT INTO dead_letters(handler, reason, attempts, died_ns, received_ns, qos, "
                 "retain, topic, properties, payload) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
@@ -46,7 +45,7 @@ void Store::load_recipients() {
   while (rows.step()) sets[rows.number(0)].push_back(rows.number(1));
   for (const auto& [id, handlers] : sets) {
     recipients_[handlers] = id;
-    recipients_by_id_[id] = handlers;
+    recipients_count_[id] = handlers.size();
   }
 }
 
@@ -97,12 +96,11 @@ std::uint64_t Store::reserve_ids(std::uint64_t from) {
 std::int64_t Store::recipients(std::span<const HandlerKey> handlers) {
   std::vector<HandlerKey> set(handlers.begin(), handlers.end());
   std::ranges::sort(set);
-  set.erase(std::ranges::unique(set).begin(), set.end());
   if (const auto known = recipients_.find(set); known != recipients_.end()) return known->second;
-  const std::int64_t id = recipients_by_id_.empty() ? 1 : recipients_by_id_.rbegin()->first + 1;
+  const std::int64_t id = recipients_count_.empty() ? 1 : recipients_count_.rbegin()->first + 1;
   sqlite::Statement add(database_, "INSERT INTO recipients VALUES(?1, ?2)");
   for (const HandlerKey handler : set) add.bind(1, id).bind(2, handler).step();
-  recipients_by_id_[id] = set;
+  recipients_count_[id] = set.size();
   return recipients_[std::move(set)] = id;
 }
 
@@ -110,14 +108,14 @@ std::int64_t Store::recipients(std::span<const HandlerKey> handlers) {
 // is rolled back.
 template <class Write>
 void Store::transact(Write write) {
-  const std::int64_t last = recipients_by_id_.empty() ? 0 : recipients_by_id_.rbegin()->first;
+  const std::int64_t last = recipients_count_.empty() ? 0 : recipients_count_.rbegin()->first;
   try {
     sqlite::Transactions::One transaction(transactions_);
     write();
     transaction.commit();
   } catch (const sqlite::Error&) {
     std::erase_if(recipients_, [&](const auto& set) { return set.second > last; });
-    std::erase_if(recipients_by_id_, [&](const auto& set) { return set.first > last; });
+    std::erase_if(recipients_count_, [&](const auto& set) { return set.first > last; });
     throw;
   }
 }
@@ -135,25 +133,21 @@ void Store::append(const Message& message, std::span<const HandlerKey> handlers,
 
 void Store::keep(std::span<const Kept> messages, HandlerKey handler) {
   transact([&] {
-    for (const Kept& kept : messages) {
-      add(*kept.message, std::array{handler});
-      if (kept.attempts > 0)
-        apply(RetryAt{kept.message->id(), handler, kept.attempts, kept.failures, realtime_ns()});
-    }
+    for (const Kept& kept : messages) keep_one(kept, handler);
     fault_point("keep.written");
   });
 }
 
 // It may be there for others.
-void Store::add(const Message& message, std::span<const HandlerKey> handlers) {
-  const std::uint64_t id = message.id();
-  std::vector<HandlerKey> set(handlers.begin(), handlers.end());
+void Store::keep_one(const Kept& kept, HandlerKey handler) {
+  const std::uint64_t id = kept.message->id();
+  std::vector<HandlerKey> set{handler};
   message_recipients_.bind(1, id);
   const bool is_there = message_recipients_.step();
   if (is_there) {
     const std::int64_t before = message_recipients_.number(0);
-    const std::vector<HandlerKey>& others = recipients_by_id_[before];
-    set.insert(set.end(), others.begin(), others.end());
+    for (const auto& [handlers, number] : recipients_)
+      if (number == before) set.insert(set.end(), handlers.begin(), handlers.end());
   }
   message_recipients_.reset();
   if (is_there)
@@ -162,25 +156,8 @@ void Store::add(const Message& message, std::span<const HandlerKey> handlers) {
         .bind(2, id)
         .step();
   else
-    insert(message, recipients(set));
-}
-
-MessageLog::Owner Store::log() {
-  sqlite::Statement counter(database_, "SELECT value FROM counters WHERE name=?1");
-  const auto value = [&](std::string_view name) {
-    return static_cast<std::uint64_t>(counter.bind_text(1, name).only_number());
-  };
-  return {value("log"), value("moved_up_to")};
-}
-
-void Store::move(std::span<const MessageLog::Entry> entries, MessageLog::Position up_to) {
-  fault_point("move.begin");
-  transact([&] {
-    for (const MessageLog::Entry& entry : entries) add(*entry.message, entry.handlers);
-    set_moved_up_to_.bind(1, up_to).step();
-    fault_point("move.written");
-  });
-  fault_point("move.committed");
+    insert(*kept.message, recipients(set));
+  if (kept.attempts > 0) apply(RetryAt{id, handler, kept.attempts, kept.failures, realtime_ns()});
 }
 
 void Store::insert(const Message& message, std::int64_t recipients) {
@@ -196,14 +173,13 @@ bool Store::apply(const Change& change) {
 bool Store::done(std::uint64_t message, HandlerKey handler) {
   message_recipients_.bind(1, message);
   if (!message_recipients_.step()) return false;
-  const std::vector<HandlerKey>& recipients = recipients_by_id_[message_recipients_.number(0)];
+  const std::size_t recipients = recipients_count_[message_recipients_.number(0)];
   message_recipients_.reset();
-  if (std::ranges::find(recipients, handler) == recipients.end()) return false;
-  if (recipients.size() > 1) {
+  if (recipients > 1) {
     add_settled_.bind(1, message).bind(2, handler).step();
     if (::sqlite3_changes(database_.handle()) == 0) return false;  // it was before
     const std::int64_t settled = count_settled_.bind(1, message).only_number();
-    if (static_cast<std::size_t>(settled) < recipients.size()) return true;
+    if (static_cast<std::size_t>(settled) < recipients) return true;
     remove_settled_.bind(1, message).step();
   }
   remove_message_.bind(1, message).step();

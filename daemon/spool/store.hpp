@@ -14,7 +14,6 @@
 #include "daemon/config/config.hpp"
 #include "daemon/message/message.hpp"
 #include "daemon/spool/change.hpp"
-#include "daemon/spool/message_log.hpp"
 #include "daemon/spool/sqlite.hpp"
 
 namespace fastmqttd {
@@ -48,12 +47,7 @@ class Store {
   // A transaction of its own.
   void append(const Message& message, std::span<const HandlerKey> handlers,
               const PacketRecord* record);
-  // The log that belongs to it: its number, and the place before which everything in it is in here
-  // or settled.
-  MessageLog::Owner log();
-  // From the log, with what is the next such place; a transaction too.
-  void move(std::span<const MessageLog::Entry> entries, MessageLog::Position up_to);
-  // What was in memory only, for one handler; a transaction of its own.
+  // The same for one handler more, whether or not the message is there; a transaction too.
   void keep(std::span<const Kept> messages, HandlerKey handler);
   // True when a message that was for the handler is not any more.
   bool apply(const Change& change);
@@ -85,18 +79,18 @@ class Store {
   void transact(Write write);
   std::int64_t recipients(std::span<const HandlerKey> handlers);
   void insert(const Message& message, std::int64_t recipients);
-  void add(const Message& message, std::span<const HandlerKey> handlers);
+  void keep_one(const Kept& kept, HandlerKey handler);
   void load_recipients();
 
   sqlite::Database database_;
   sqlite::Transactions transactions_{database_};
   std::map<std::vector<HandlerKey>, std::int64_t> recipients_;
-  std::map<std::int64_t, std::vector<HandlerKey>> recipients_by_id_;
+  std::map<std::int64_t, std::size_t> recipients_count_;
   sqlite::Statement pages_, free_pages_;
   sqlite::Statement add_message_, message_recipients_, remove_message_;
   sqlite::Statement add_settled_, count_settled_, remove_settled_;
   sqlite::Statement add_retry_, remove_retry_;
-  sqlite::Statement set_moved_up_to_, add_dead_, add_publish_, remove_publish_;
+  sqlite::Statement add_dead_, add_publish_, remove_publish_;
   sqlite::Statement add_packet_, remove_packet_;
 };
 

@@ -158,7 +158,7 @@ void spool_a_message(benchmark::State& state) {
     std::string why;
     for (auto _ : state) {
       const MessagePtr one = message(name);
-      if (!spool.append(one, handlers, nullptr, why)) state.SkipWithError(why.c_str());
+      if (!spool.append(*one, handlers, nullptr, why)) state.SkipWithError(why.c_str());
       spool.write({{Done{one->id(), handlers[0]}}, false, {}});
     }
     spool.flush(std::chrono::seconds(60));

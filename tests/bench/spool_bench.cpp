@@ -37,8 +37,7 @@ class Appends {
   void one(bool settle, std::vector<double>& times) {
     const std::uint64_t id = next_message_id();
     const std::string topic = "site/building/" + std::to_string(id % 1000) + "/temperature";
-    const auto message = std::make_shared<const Message>(
-        Message::Parts{.topic = topic, .payload = payload_, .qos = 1, .id = id});
+    const Message message({.topic = topic, .payload = payload_, .qos = 1, .id = id});
     std::string why;
     const TimePoint began = Clock::now();
     const bool stored = spool_->append(message, handlers_, nullptr, why);

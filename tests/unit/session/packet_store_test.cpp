@@ -177,8 +177,7 @@ TEST_F(StoredPackets, OfQos2OutliveTheProcess) {
     store.put("r5-4", Parts{mqtt::string_view("\x34")});
     std::string why;
     const PacketRecord record = store.undecided();
-    const auto message = std::make_shared<const Message>(
-        Message::Parts{.topic = "t", .payload = "x", .qos = 2, .id = next_message_id()});
+    const Message message({.topic = "t", .payload = "x", .qos = 2, .id = next_message_id()});
     ASSERT_TRUE(spool.append(message, std::vector{spool.handler("one")}, &record, why));
     store.settle(true, true);
   }

@@ -31,19 +31,13 @@ class SpoolTest : public ::testing::Test {
   std::unique_ptr<Spool> open(const SpoolConfig& config = {}) const {
     return std::make_unique<Spool>(directory_, config);
   }
-  // By the database alone.
-  std::unique_ptr<Spool> open_without_log() const {
-    SpoolConfig config;
-    config.durability = Durability::power;
-    return open(config);
-  }
   static MessagePtr message(std::uint64_t id, std::string_view payload = "x") {
     return std::make_shared<Message>(
         Message::Parts{.topic = "a/b", .payload = payload, .qos = 1, .received_ns = 5, .id = id});
   }
   static void append(Spool& spool, const MessagePtr& message, std::vector<HandlerKey> handlers) {
     std::string why;
-    ASSERT_TRUE(spool.append(message, handlers, nullptr, why)) << why;
+    ASSERT_TRUE(spool.append(*message, handlers, nullptr, why)) << why;
   }
   static void settle(Spool& spool, std::uint64_t message, HandlerKey handler) {
     spool.write({{Done{message, handler}}, false, {}});
@@ -185,141 +179,6 @@ TEST_F(SpoolTest, ForgetsWhatIsSettled) {
   EXPECT_EQ(spool->waiting(one), 0u);
 }
 
-// As a process that is killed leaves it: a copy of what is in the files at this moment.
-class KilledSpool : public SpoolTest {
- protected:
-  ~KilledSpool() override { fs::remove_all(copy_); }
-  std::unique_ptr<Spool> after_kill() const {
-    fs::remove_all(copy_);
-    fs::copy(directory_, copy_);
-    return std::make_unique<Spool>(copy_, SpoolConfig{});
-  }
-  const fs::path copy_ = directory_.string() + "-copy";
-};
-
-TEST_F(KilledSpool, HasWhatWasInTheLog) {
-  const auto spool = open();
-  const auto one = spool->handler("one"), two = spool->handler("two");
-  append(*spool, message(1), {one});
-  append(*spool, message(2), {one, two});
-  append(*spool, message(3), {two});
-  settle(*spool, 1, one);
-  settle(*spool, 2, one);
-  EXPECT_EQ(spool->waiting(one), 0u) << "at once";
-  const auto after = after_kill();
-  EXPECT_THAT(left(*after, one), IsEmpty());
-  EXPECT_THAT(left(*after, two), ElementsAre(2, 3));
-  EXPECT_TRUE(page(*after, two).messages.front().message->dup());
-  EXPECT_EQ(after->waiting(two), 2u);
-  // And once more, of what was not moved.
-  settle(*after, 2, two);
-  after->flush(20s);
-  EXPECT_EQ(after->waiting(two), 1u);
-}
-
-TEST_F(KilledSpool, HasWhatIsToBeTriedAgainOnce) {
-  const auto spool = open();
-  const auto one = spool->handler("one");
-  append(*spool, message(1), {one});
-  append(*spool, message(2), {one});
-  spool->write({{RetryAt{1, one, 3, 2, 5, 0}}, false, {}});
-  settle(*spool, 2, one);  // set apart with the first: in order behind that
-  append(*spool, message(3), {one});
-  spool->flush(20s);
-  const auto after = after_kill();
-  const auto waiting = page(*after, one).messages;
-  ASSERT_THAT(left(*after, one), ElementsAre(1, 3));
-  EXPECT_EQ(waiting[0].attempts, 3u);
-  EXPECT_EQ(waiting[1].attempts, 0u);
-  EXPECT_EQ(after->waiting(one), 2u);
-}
-
-TEST_F(KilledSpool, HasADeadLetterInsteadOfItsMessage) {
-  const auto spool = open();
-  const auto one = spool->handler("one");
-  append(*spool, message(1), {one});
-  ASSERT_TRUE(spool->write_now({{Dead{message(1), one, 1, "rejected", true}}, false, {}}));
-  const auto after = after_kill();
-  EXPECT_THAT(left(*after, one), IsEmpty());
-  EXPECT_EQ(after->dead(one), 1u);
-}
-
-// More than the log holds, of which some wait for long.
-TEST_F(KilledSpool, HasWhatOutlivedTheLog) {
-  const auto spool = open();
-  const auto one = spool->handler("one"), two = spool->handler("two");
-  const std::string payload(1000, 'x');
-  std::vector<std::uint64_t> kept;
-  for (std::uint64_t id = 1; id <= 20'000; ++id) {
-    append(*spool, message(id, payload), {one, two});
-    settle(*spool, id, two);
-    if (id % 100 != 0)
-      settle(*spool, id, one);
-    else
-      kept.push_back(id);
-  }
-  EXPECT_EQ(left(*spool, one), kept);
-  EXPECT_EQ(spool->waiting(one), kept.size());
-  const auto after = after_kill();
-  EXPECT_EQ(left(*after, one), kept);
-  EXPECT_THAT(left(*after, two), IsEmpty());
-}
-
-// A page is of the database and of the log, in order, whatever is moved meanwhile.
-TEST_F(SpoolTest, IsReadWhileItIsMoved) {
-  const auto spool = open();
-  const auto one = spool->handler("one");
-  constexpr std::uint64_t kMessages = 4000;
-  std::jthread moving([&](const std::stop_token& stop) {
-    // What is said of others moves all.
-    for (std::uint64_t i = 0; !stop.stop_requested(); ++i)
-      spool->write({{RetryAt{1'000'000 + i, one, 1, 1, 5, 0}}, false, {}});
-  });
-  std::vector<std::uint64_t> read;
-  std::uint64_t after = 0;
-  const auto backlog = spool->backlog(one);
-  const auto read_on = [&] {
-    const Backlog::Page page = backlog->read(after, {.messages = 50}, all);
-    for (const auto& waiting : page.messages) read.push_back(waiting.message->id());
-    after = page.last;
-    return !page.messages.empty();
-  };
-  for (std::uint64_t id = 1; id <= kMessages; ++id) {
-    append(*spool, message(id), {one});
-    if (id % 20 == 0) read_on();
-  }
-  while (read_on()) {
-  }
-  ASSERT_EQ(read.size(), kMessages);
-  EXPECT_TRUE(std::ranges::is_sorted(read));
-}
-
-TEST_F(SpoolTest, RefusesALogOfAnotherSpool) {
-  { append(*open(), message(1), {1}); }
-  for (const char* file : {"spool.db", "spool.db-wal", "spool.db-shm"})
-    fs::remove(directory_ / file);
-  EXPECT_THAT(refusal(), HasSubstr("spool.log: belongs to another spool.db: expected the one"));
-  fs::remove(directory_ / "spool.log");
-  EXPECT_EQ(refusal(), "it can be used");
-}
-
-TEST_F(SpoolTest, GoesByTheDatabaseAloneOnceItIsToldSo) {
-  const auto spool = open();
-  const auto one = spool->handler("one");
-  append(*spool, message(1), {one});
-  SpoolConfig power;
-  power.durability = Durability::power;
-  spool->change(power);
-  append(*spool, message(2), {one});
-  EXPECT_THAT(left(*spool, one), ElementsAre(1, 2));
-  spool->wait_until_written();
-  spool->change({});
-  append(*spool, message(3), {one});
-  settle(*spool, 1, one);
-  spool->flush(20s);
-  EXPECT_THAT(left(*spool, one), ElementsAre(2, 3));
-}
-
 TEST_F(SpoolTest, IsReadInPages) {
   const auto spool = open();
   const auto one = spool->handler("one"), two = spool->handler("two");
@@ -417,7 +276,7 @@ TEST_F(SpoolTest, KeepsPacketsBySession) {
     const auto spool = open();
     std::string why;
     const PacketRecord record{"me@broker", "r5-1", "PUBLISH"};
-    EXPECT_TRUE(spool->append(message(1), std::vector{spool->handler("one")}, &record, why));
+    EXPECT_TRUE(spool->append(*message(1), std::vector{spool->handler("one")}, &record, why));
     EXPECT_TRUE(spool->keep_packet({"me@broker", "s5-2", "old"}));
     EXPECT_TRUE(spool->keep_packet({"me@broker", "s5-2", "new"}));
     EXPECT_TRUE(spool->keep_packet({"me@other", "s5-3", "x"}));
@@ -440,7 +299,7 @@ TEST_F(SpoolTest, GivesNoMessageIdTwice) {
 }
 
 TEST_F(SpoolTest, NamesHandlersThatAreNotThere) {
-  auto spool = open();
+  const auto spool = open();
   append(*spool, message(1), {spool->handler("gone"), spool->handler("here")});
   append(*spool, message(2), {spool->handler("gone")});
   const std::vector<std::string> names{"here"};
@@ -448,17 +307,16 @@ TEST_F(SpoolTest, NamesHandlersThatAreNotThere) {
   EXPECT_EQ(spool->forget("gone", 100), 2u);
   EXPECT_EQ(spool->forget("gone", 100), 0u);
   EXPECT_THAT(left(*spool, spool->handler("here")), ElementsAre(1));
-  spool.reset();
   EXPECT_EQ(count("messages"), 1);
 }
 
 TEST_F(SpoolTest, SaysWhenItCannotStore) {
-  const auto spool = open_without_log();
+  const auto spool = open();
   const auto one = spool->handler("one"), two = spool->handler("two");
   append(*spool, message(1), {one});
   std::string why;
   // The same id again stands for any error of SQLite's.
-  EXPECT_FALSE(spool->append(message(1), std::vector{one, two}, nullptr, why));
+  EXPECT_FALSE(spool->append(*message(1), std::vector{one, two}, nullptr, why));
   EXPECT_THAT(why, HasSubstr("spool.db: UNIQUE constraint failed"));
   append(*spool, message(2), {one, two});  // and goes on
   EXPECT_THAT(left(*spool, one), ElementsAre(1, 2));
@@ -473,7 +331,8 @@ TEST_F(SpoolTest, HoldsAsMuchAsItMay) {
   const std::string payload(5000, 'x');
   std::string why;
   std::uint64_t id = 0;
-  while (spool->append(message(++id, payload), std::vector{one}, nullptr, why)) ASSERT_LT(id, 300u);
+  while (spool->append(*message(++id, payload), std::vector{one}, nullptr, why))
+    ASSERT_LT(id, 300u);
   EXPECT_GT(id, 90u);
   EXPECT_THAT(why, HasSubstr("the spool has reached its spool.max_size of 1MiB"));
   EXPECT_FALSE(spool->has_room());
@@ -483,7 +342,7 @@ TEST_F(SpoolTest, HoldsAsMuchAsItMay) {
   for (std::uint64_t i = id / 8; i <= id / 3; ++i) settle(*spool, i, one);
   spool->flush(20s);
   EXPECT_TRUE(spool->has_room());
-  EXPECT_TRUE(spool->append(message(1000, payload), std::vector{one}, nullptr, why));
+  EXPECT_TRUE(spool->append(*message(1000, payload), std::vector{one}, nullptr, why));
 }
 
 // However many are settled at once.
@@ -496,7 +355,7 @@ TEST_F(SpoolTest, AFullDiskIsDrained) {
     const auto spool = open();
     const HandlerKey one = spool->handler("one");
     std::string why;
-    while (spool->append(message(id, payload), std::vector{one}, nullptr, why)) ++id;
+    while (spool->append(*message(id, payload), std::vector{one}, nullptr, why)) ++id;
     EXPECT_THAT(why, HasSubstr("full"));
     const std::uint64_t waiting = spool->waiting(one);
     EXPECT_GT(waiting, 100u);
@@ -544,16 +403,13 @@ TEST_F(SpoolTest, TakesOverASpoolOfTheThirdFormat) {
     const auto spool = open();
     const HandlerKey one = spool->handler("one");
     std::string why;
-    ASSERT_TRUE(spool->append(message(7, "x"), std::vector{one}, nullptr, why));
+    ASSERT_TRUE(spool->append(*message(7, "x"), std::vector{one}, nullptr, why));
     spool->write({{RetryAt{7, one, 3, 2, 5, 1}}, false, {}});
     spool->set_paused(one, true);
   }
   {
     sqlite::Database old(file_);
-    old.run(
-        "ALTER TABLE retries DROP COLUMN crashes; PRAGMA user_version=3; "
-        "DELETE FROM counters WHERE name IN ('log', 'moved_up_to')");
-    fs::remove(directory_ / "spool.log");
+    old.run("ALTER TABLE retries DROP COLUMN crashes; PRAGMA user_version=3");
   }
   const auto spool = open();
   const HandlerKey one = spool->handler("one");
@@ -587,7 +443,7 @@ TEST_F(SpoolTest, OfALaterVersionIsRefused) {
 }
 
 TEST_F(SpoolTest, WhatCannotBeUnderstoodHoldsUpNoOther) {
-  const auto spool = open_without_log();
+  const auto spool = open();
   const auto one = spool->handler("one");
   append(*spool, message(1), {one});
   append(*spool, message(2), {one});
@@ -715,7 +571,7 @@ TEST_F(SpoolTest, ItsLogStaysWithinBounds) {
 }
 
 TEST_F(SpoolTest, EndsWithWhatItCannotWrite) {
-  auto spool = open_without_log();
+  auto spool = open();
   const auto one = spool->handler("one");
   append(*spool, message(1), {one});
   sqlite::Database other(file_);
@@ -754,7 +610,7 @@ TEST_F(SpoolTest, KeepsWhatWasInMemoryForOneHandlerMore) {
   const auto spool = open();
   const HandlerKey one = spool->handler("one"), two = spool->handler("two");
   std::string why;
-  ASSERT_TRUE(spool->append(message(7, "shared"), std::vector{one}, nullptr, why));
+  ASSERT_TRUE(spool->append(*message(7, "shared"), std::vector{one}, nullptr, why));
   const std::vector<Kept> kept{{message(7, "shared"), 0, 0}, {message(8, "alone"), 3, 2}};
   EXPECT_EQ(spool->keep(kept, two, why), 2u) << why;
   EXPECT_THAT(left(*spool, one), ElementsAre(7));
@@ -783,7 +639,7 @@ TEST_F(SpoolTest, KeepsWhatOthersHaveSettledInPart) {
   const HandlerKey one = spool->handler("one"), two = spool->handler("two"),
                    three = spool->handler("three");
   std::string why;
-  ASSERT_TRUE(spool->append(message(7, "x"), std::vector{one, two}, nullptr, why));
+  ASSERT_TRUE(spool->append(*message(7, "x"), std::vector{one, two}, nullptr, why));
   settle(*spool, 7, one);
   spool->flush(20s);
   EXPECT_EQ(spool->keep(std::vector<Kept>{{message(7, "x"), 0, 0}}, three, why), 1u);
@@ -813,9 +669,9 @@ TEST_F(SpoolTest, TakesAnotherSizeWhileItIsOpen) {
   spool->change(small);
   EXPECT_EQ(spool->use().max_bytes, small.max_size);
   const std::string payload(2 << 20, 'x');
-  EXPECT_FALSE(spool->append(message(1, payload), std::vector{one}, nullptr, why));
+  EXPECT_FALSE(spool->append(*message(1, payload), std::vector{one}, nullptr, why));
   spool->change({});
-  EXPECT_TRUE(spool->append(message(1, payload), std::vector{one}, nullptr, why)) << why;
+  EXPECT_TRUE(spool->append(*message(1, payload), std::vector{one}, nullptr, why)) << why;
 }
 
 }  // namespace
