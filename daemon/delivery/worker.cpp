@@ -86,6 +86,7 @@ void Worker::push(const MessagePtr& message, bool stored) {
   auto state = state_.lock();
   const auto [kind, dropped] = state->queue.push(message, stored, Clock::now());
   const bool is_to_wake = kind != LaneQueue::Pushed::Kind::dropped && !state->dozing;
+  ++state->came;
   state.unlock();
   if (dropped > 0) count_drops(dropped);
   if (is_to_wake) changed_.notify_one();
@@ -243,9 +244,10 @@ void Worker::rest(LockedState& state, std::optional<TimePoint> until) {
   const TimePoint began = Clock::now();
   if (busy_ && (!until || *until > began + kDoze)) {
     state->dozing = true;
+    state->came = 0;
     state.wait_until(changed_, began + kDoze);
     state->dozing = false;
-    busy_ = state->queue.messages() > 1;
+    busy_ = state->came > 1;  // not what waits: that may wait for long
     return;
   }
   if (until)

@@ -110,7 +110,8 @@ class Worker : private HandlerRequests {
     LaneQueue queue;
     LaneQueue::Taken taken;  // its batch is what the worker is busy with
     bool handing_over = false;
-    bool dozing = false;  // it looks for messages by itself, in a moment
+    bool dozing = false;   // it looks for messages by itself, in a moment
+    std::size_t came = 0;  // since that began
     std::optional<TimePoint> alarm;
     bool paused = false;
     bool closing = false;

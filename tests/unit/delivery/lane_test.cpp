@@ -1,6 +1,7 @@
 #include "daemon/delivery/lane.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -112,22 +113,57 @@ TEST_F(LaneTest, RetriesKeepTheOrderOfTheirTopic) {
   EXPECT_EQ(lane.counts().ok, 4u);
 }
 
-// The topic of a message is needed for the rest of the turn, when the message may be gone already.
+// The topic of a message is needed for the rest of the turn, when the message may be gone already:
+// a failure has everything before it settled.
 TEST_F(LaneTest, AMessageAnsweredWhileItIsHandledLeavesItsTopicForTheNextTurn) {
+  const std::string topic = "a/topic/that/is/too/long/to/be/kept/in/place";
+  std::vector<std::string> in_its_place;
   InProcessHandler handler([&](const fastmqtt_message& m) -> fastmqtt_result {
+    const std::string_view payload(m.payload.data, m.payload.size);
+    if (payload == "4" && m.attempt == 1) return FASTMQTT_RETRY;
+    if (payload == "5") in_its_place.assign(1000, std::string(topic.size() + 1, 'z'));
     const fastmqtt_host* const host = handler.host();
     std::thread([host, id = m.id] { host->complete(host, id, FASTMQTT_OK); }).join();
-    std::this_thread::sleep_for(10ms);  // so long that it is settled before the next one
     return FASTMQTT_PENDING;
   });
-  Lane lane(config(), handler.library(), outbox_, nullptr, tap_, attention_.callback());
-  const std::string topic = "a/topic/that/is/too/long/to/be/kept/in/place";
-  for (const char* payload : {"1", "2", "3"}) lane.push(make_message(topic, payload), false);
-  lane.push(make_message(topic + "/other", "4"), false);
+  HandlerConfig patient = config();
+  patient.retry.delay = patient.retry.delay_max = 1h;  // until it is closed
+  Lane lane(patient, handler.library(), outbox_, nullptr, tap_, attention_.callback());
+  lane.push(make_message(topic, "1"), false);
+  lane.push(make_message("fails", "4"), false);
+  lane.push(make_message("other", "5"), false);
+  lane.push(make_message(topic, "2"), false);
+  lane.push(make_message("last", "6"), false);
   lane.start();
+  ASSERT_TRUE(handler.wait_for(5));
   ASSERT_TRUE(close_and_wait(lane));
-  EXPECT_EQ(handler.payloads(), "1 4 2 3");
-  EXPECT_EQ(lane.counts().ok, 4u);
+  EXPECT_EQ(handler.payloads(), "1 4 5 6 2 4");
+  EXPECT_EQ(lane.counts().ok, 5u);
+}
+
+// While answers are pending there is nothing to look for.
+TEST_F(LaneTest, SleepsWhileAnswersArePending) {
+  InProcessHandler handler([](const fastmqtt_message& m) -> fastmqtt_result {
+    return m.attempt == 1 ? FASTMQTT_PENDING : FASTMQTT_OK;
+  });
+  HandlerConfig short_timeout = config();
+  short_timeout.timeout = 500ms;
+  Lane lane(short_timeout, handler.library(), outbox_, nullptr, tap_, attention_.callback());
+  lane.start();
+  const auto sleeps = [] {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return used.ru_nvcsw;
+  };
+  // One upon the other, so that the worker takes to looking for them.
+  constexpr std::size_t kMessages = 500;
+  for (std::size_t i = 0; i < kMessages; ++i)
+    lane.push(make_message("a/" + std::to_string(i), "x"), false);
+  ASSERT_TRUE(handler.wait_for(kMessages));
+  const auto before = sleeps();
+  ASSERT_TRUE(handler.wait_for(2 * kMessages)) << "the timeout has passed";
+  EXPECT_LT(sleeps() - before, 2000) << "of some 5000 moments";
+  ASSERT_TRUE(close_and_wait(lane));
 }
 
 TEST_F(LaneTest, AnExceptionThatEscapesThePluginAnswersRetry) {
