@@ -185,11 +185,6 @@ const Column* Columns::find(std::string_view name) const {
   return found == list_.end() ? nullptr : &*found;
 }
 
-std::optional<Row> Columns::row(const Message& message, std::string& reason) const {
-  Source source(message, handler_);
-  return row(source, reason);
-}
-
 std::optional<Row> Columns::row(Source& source, std::string& reason) const {
   Row row;
   row.reserve(list_.size());
@@ -276,9 +271,11 @@ std::string Columns::insert_into(const std::string& table) const {
   return sql;
 }
 
-std::string Columns::create_unique_index(const std::string& index, const std::string& table) const {
-  return "CREATE UNIQUE INDEX " + (index.empty() ? "" : quoted(index) + " ") + "ON " + table +
-         " (" + names_of(upsert_) + ")";
+std::string Columns::no_unique_index(const std::string& index, const std::string& table) const {
+  return "the table " + table +
+         " that is there has no unique index on the columns of `upsert`: CREATE UNIQUE INDEX " +
+         (index.empty() ? "" : quoted(index) + " ") + "ON " + table + " (" + names_of(upsert_) +
+         ")";
 }
 
 std::string Columns::names_of(const std::vector<std::string>& names) const {

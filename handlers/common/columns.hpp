@@ -68,9 +68,6 @@ class Columns {
 
   const std::vector<Column>& list() const { return list_; }
   bool has(std::string_view name) const { return find(name) != nullptr; }
-  // Nothing when the message has no such row, with why in `reason`.
-  std::optional<Row> row(const Message& message, std::string& reason) const;
-
   // Of all messages that have one, by their places; the others are rejected, and why is logged, or
   // skipped, as the option `missing` says.
   std::map<std::size_t, Row> rows(const Host& host, Batch& batch) const;
@@ -78,11 +75,12 @@ class Columns {
   // In SQL; `table` stands there as it is.  The insert's parameters are $1, $2 ...
   std::string create_table(const std::string& table) const;
   std::string insert_into(const std::string& table) const;
-  // What an operator may run where a table that was there has none for `upsert`; `index` is its
-  // name, "" where the database finds one itself.
-  std::string create_unique_index(const std::string& index, const std::string& table) const;
+  // That a table that was there has no index for `upsert`, and what an operator may run: `index` is
+  // its name, "" where the database finds one itself.
+  std::string no_unique_index(const std::string& index, const std::string& table) const;
 
  private:
+  // Nothing when the message has no such row, with why in `reason`.
   std::optional<Row> row(Source& source, std::string& reason) const;
   Column read(const Host& host, const std::string& name) const;
   const ColumnType& type_of(const Template& value) const;

@@ -51,9 +51,7 @@ constexpr std::chrono::seconds kSendAgain{1};
 
 // Why it is not to be run, empty when it may be.  Who can change it can publish whatever the daemon
 // may, as with the configuration: this is the same rule.
-std::string unsafe_reason(const std::string& file) {
-  struct stat status {};
-  if (::stat(file.c_str(), &status) != 0) return "it cannot be reached";
+std::string unsafe_reason(const struct stat& status) {
   if (status.st_uid != 0 && status.st_uid != ::geteuid())
     return "it belongs to user " + std::to_string(status.st_uid) +
            ": expected root, or the daemon's user";
@@ -67,12 +65,12 @@ std::string read_script(const fastmqtt::Host& host, const std::string& file) {
     if (!good) throw OptionError("script", what);
   };
   check(fs::path(file).is_absolute(), "expected an absolute path");
-  std::error_code error;
-  const fs::file_status status = fs::status(file, error);
-  check(fs::exists(status), "there is no such file, or it cannot be reached");
-  check(fs::is_regular_file(status), "it is no regular file");
-  if (const std::string why = unsafe_reason(file); !why.empty()) throw OptionError("script", why);
-  check(fs::file_size(file, error) <= kLargestScript, "it is larger than 1MiB");
+  struct stat status {};
+  check(::stat(file.c_str(), &status) == 0, "there is no such file, or it cannot be reached");
+  check(S_ISREG(status.st_mode), "it is no regular file");
+  const std::string unsafe = unsafe_reason(status);
+  check(unsafe.empty(), unsafe);
+  check(static_cast<std::uintmax_t>(status.st_size) <= kLargestScript, "it is larger than 1MiB");
   host.uses_file(file);
   std::ifstream in(file, std::ios::binary);
   check(in.is_open(), "it cannot be read: " + std::generic_category().message(errno));

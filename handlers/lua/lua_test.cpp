@@ -434,6 +434,10 @@ TEST_F(LuaHandler, RefusesScriptsThatOthersMayChange) {
             "script: it may be written by everybody: chmod o-w it");
   ASSERT_EQ(::chmod(script.c_str(), 0664), 0);
   EXPECT_EQ(fastmqttd::testing::refusal({{"script", script}}), "none");
+}
+
+TEST_F(LuaHandler, RefusesScriptsOfOthers) {
+  const std::string script = write("function on_message() end");
   if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
   ASSERT_EQ(::chown(script.c_str(), 12345, 0), 0);
   EXPECT_THAT(fastmqttd::testing::refusal({{"script", script}}),

@@ -77,9 +77,7 @@ void Table::prepare(Connection& connection, Clock::time_point deadline) const {
 // The server does not look for the index before a row is written.
 Failure Table::failure(const Refusal& refusal) const {
   if (refusal.state != kNoSuchIndex) return {refusal.state, refusal.text};
-  return {refusal.state, "the table " + name_ +
-                             " that is there has no unique index on the columns of `upsert`: " +
-                             columns_.create_unique_index("", name_)};
+  return {refusal.state, columns_.no_unique_index("", name_)};
 }
 
 // A table of before may want columns that no row of ours would have: each of them would be

@@ -162,9 +162,8 @@ void Database::prepare_insert() {
     if (std::string_view(error.what()).find("ON CONFLICT clause does not match") ==
         std::string_view::npos)
       throw;
-    throw Error(table_.file + ": the table " + table +
-                " that is there has no unique index on the columns of `upsert`: " +
-                table_.columns.create_unique_index(table_.name + "_upsert", table));
+    throw Error(table_.file + ": " +
+                table_.columns.no_unique_index(table_.name + "_upsert", table));
   }
 }
 
